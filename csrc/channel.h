@@ -1,0 +1,46 @@
+/* One channel: pseudo-channels that share a row bus and a column bus, driven from event to event.  Must not know other
+ * channels.  The behaviour is docs/model/controller.md, tick for tick. */
+#ifndef HBM_CHANNEL_H
+#define HBM_CHANNEL_H
+
+#include "policy.h"
+#include "search.h"
+
+typedef struct {
+    const hbm_device_t *device;
+    const hbm_policies_t *policies;
+    hbm_search_fn search;
+    hbm_tick_t now;      /* the last tick that was visited; -1 before the first */
+    hbm_tick_t row_free;
+    hbm_tick_t column_free;
+    int32_t n_pc;
+    int32_t row_turn;    /* pseudo-channel to try first */
+    int32_t column_turn;
+    hbm_pc_t pc[HBM_MAX_PC];
+    hbm_operation_result_t *tally; /* by tag of an entry, or NULL */
+    uint64_t *histogram;
+    hbm_epochs_t *epochs;
+    hbm_log_t log;
+    int error;           /* sticky: HBM_ERR_NO_MEMORY of the log */
+} hbm_channel_t;
+
+/* How far a run goes. */
+typedef enum {
+    HBM_UNTIL_ACCEPTED, /* all input accepted */
+    HBM_UNTIL_READ,     /* and every RD issued */
+    HBM_UNTIL_EMPTY     /* and every WR issued */
+} hbm_until_t;
+
+/* Create/free hold the channel's own memory; histogram, epochs and tally are the owner's. */
+int hbm_channel_init(hbm_channel_t *self, const hbm_device_t *device, const hbm_policies_t *policies,
+                     const hbm_map_t *map);
+void hbm_channel_free(hbm_channel_t *self);
+/* A feed of pc got new input: wake it. */
+void hbm_channel_wake(hbm_channel_t *self, int pc);
+int hbm_channel_run(hbm_channel_t *self, hbm_until_t until);
+/* Visits everything (refresh, page timeouts) up to and including `tick`; there must be no input. */
+int hbm_channel_advance(hbm_channel_t *self, hbm_tick_t tick);
+/* Latest completion: data back at the controller, write data in the array. */
+hbm_tick_t hbm_channel_done(const hbm_channel_t *self);
+
+#endif

@@ -1,0 +1,175 @@
+/* The rarer steps of a feed: ends of rows, intervals and turns; explicit requests.  See feed.h. */
+#include "feed.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void hbm_feed_free(hbm_feed_t *self)
+{
+    free(self->request);
+    free(self->stream);
+    free(self->interval);
+    memset(self, 0, sizeof *self);
+}
+
+/* Makes room for one more item; *items may move. */
+static int grow(void **items, int64_t n, int64_t *capacity, size_t size)
+{
+    if (n == *capacity) {
+        const int64_t bigger = *capacity == 0 ? 16 : *capacity * 2;
+        void *moved = realloc(*items, (size_t)bigger * size);
+        if (moved == NULL) {
+            return HBM_ERR_NO_MEMORY;
+        }
+        *items = moved;
+        *capacity = bigger;
+    }
+    return 0;
+}
+
+int hbm_feed_add(hbm_feed_t *self, int32_t access, int32_t operation, bool is_write, int64_t first, int64_t end)
+{
+    int64_t capacity = self->stream_capacity;
+    void *items = self->stream;
+    hbm_stream_t *s = self->n_streams > 0 ? &self->stream[self->n_streams - 1] : NULL;
+
+    if (s == NULL || s->access != access) {
+        if (grow(&items, self->n_streams, &capacity, sizeof *self->stream) != 0) {
+            return HBM_ERR_NO_MEMORY;
+        }
+        self->stream = items;
+        self->stream_capacity = (int32_t)capacity;
+        s = &self->stream[self->n_streams++];
+        memset(s, 0, sizeof *s);
+        s->interval = s->last = self->n_intervals;
+        s->access = access;
+        s->operation = operation;
+        s->is_write = is_write;
+    } else if (self->interval[s->last - 1].end == first) {
+        self->interval[s->last - 1].end = end; /* continues the last interval */
+        return 0;
+    }
+    capacity = self->interval_capacity;
+    items = self->interval;
+    if (grow(&items, self->n_intervals, &capacity, sizeof *self->interval) != 0) {
+        return HBM_ERR_NO_MEMORY;
+    }
+    self->interval = items;
+    self->interval_capacity = (int32_t)capacity;
+    self->interval[self->n_intervals++] = (hbm_interval_t){first, end};
+    s->last = self->n_intervals;
+    return 0;
+}
+
+int hbm_feed_request(hbm_feed_t *self, const hbm_request_t *request)
+{
+    void *items = self->request;
+    if (grow(&items, self->n_requests, &self->request_capacity, sizeof *self->request) != 0) {
+        return HBM_ERR_NO_MEMORY;
+    }
+    self->request = items;
+    self->request[self->n_requests++] = *request;
+    return 0;
+}
+
+static void load_request(hbm_feed_t *self)
+{
+    const hbm_request_t *r;
+
+    self->valid = self->request_at < self->n_requests;
+    if (!self->valid) {
+        self->n_requests = self->request_at = 0;
+        return;
+    }
+    r = &self->request[self->request_at];
+    self->bank = r->bank;
+    self->row = r->row;
+    self->column = r->column;
+    self->is_write = r->is_write;
+    self->timed = r->arrival != HBM_LONG_AGO;
+    self->arrival = r->arrival;
+    self->tag = (int32_t)self->request_at;
+}
+
+void hbm_feed_start_requests(hbm_feed_t *self)
+{
+    self->request_at = 0;
+    load_request(self);
+}
+
+/* Points the feed at the burst its current stream is at. */
+static void enter(hbm_feed_t *self)
+{
+    const hbm_stream_t *s = &self->stream[self->turn];
+    const int64_t block = s->at / self->map->block_size;
+
+    self->step = (int32_t)(s->at - block * self->map->block_size);
+    self->block = hbm_map_block(self->map, block);
+    self->row = self->block.row;
+    self->is_write = s->is_write;
+    self->tag = s->operation;
+    hbm_feed_decode(self);
+}
+
+void hbm_feed_start(hbm_feed_t *self, hbm_tick_t arrival, int32_t tile)
+{
+    self->valid = self->n_streams > 0;
+    self->timed = false;
+    self->arrival = arrival;
+    self->tile = tile;
+    self->turn = 0;
+    self->turn_left = tile > 0 ? tile : -1;
+    if (self->valid) {
+        for (int32_t i = 0; i < self->n_streams; i++) {
+            hbm_stream_t *s = &self->stream[i];
+            s->at = self->interval[s->interval].first;
+            s->end = self->interval[s->interval].end;
+            s->interval++;
+        }
+        enter(self);
+    }
+}
+
+static void drop_stream(hbm_feed_t *self, int32_t i)
+{
+    self->n_streams--;
+    memmove(&self->stream[i], &self->stream[i + 1], (size_t)(self->n_streams - i) * sizeof *self->stream);
+}
+
+void hbm_feed_step_slow(hbm_feed_t *self)
+{
+    hbm_stream_t *s;
+
+    if (self->n_streams == 0) {
+        self->request_at++;
+        load_request(self);
+        return;
+    }
+    s = &self->stream[self->turn];
+    if (s->at == s->end) {
+        if (s->interval < s->last) {
+            s->at = self->interval[s->interval].first;
+            s->end = self->interval[s->interval].end;
+            s->interval++;
+        } else {
+            drop_stream(self, self->turn);
+            if (self->n_streams == 0) {
+                self->valid = false;
+                self->n_intervals = 0;
+                return;
+            }
+            if (self->turn == self->n_streams) {
+                self->turn = 0;
+            }
+            self->turn_left = self->tile > 0 ? self->tile : -1;
+        }
+    } else if (self->turn_left == 0) {
+        self->turn = self->turn + 1 < self->n_streams ? self->turn + 1 : 0;
+        self->turn_left = self->tile;
+    }
+    if (self->turn_left == 0) { /* the turn ended together with an interval */
+        self->turn = self->turn + 1 < self->n_streams ? self->turn + 1 : 0;
+        self->turn_left = self->tile;
+    }
+    enter(self);
+}

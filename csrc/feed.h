@@ -1,0 +1,100 @@
+/* The input of one pseudo-channel: bursts in order, made one at a time from intervals of local burst numbers (byte
+ * ranges of operands, interleaved by turns) or taken from a block of explicit requests.  Nothing is expanded ahead.
+ * Must not know timing or queues. */
+#ifndef HBM_FEED_H
+#define HBM_FEED_H
+
+#include "addrmap.h"
+
+typedef struct {
+    int64_t first; /* local bursts [first, end) */
+    int64_t end;
+} hbm_interval_t;
+
+typedef struct {
+    int64_t at;    /* next local burst */
+    int64_t end;   /* of the current interval */
+    int32_t interval; /* the next interval to take */
+    int32_t last;     /* one past this stream's last interval */
+    int32_t access;
+    int32_t operation;
+    bool is_write;
+} hbm_stream_t;
+
+typedef struct {
+    hbm_tick_t arrival; /* HBM_LONG_AGO: as early as accepted */
+    int32_t bank;
+    int32_t row;
+    int32_t column;
+    bool is_write;
+} hbm_request_t;
+
+typedef struct {
+    const hbm_map_t *map;
+    /* the next burst, decoded */
+    bool valid;
+    bool is_write;
+    bool timed; /* latency counts from arrival, else from acceptance */
+    int32_t bank;
+    int32_t row;
+    int32_t column;
+    int32_t tag;
+    hbm_tick_t arrival;
+
+    /* explicit requests */
+    hbm_request_t *request;
+    int64_t request_at;
+    int64_t n_requests;
+    int64_t request_capacity;
+
+    /* streams */
+    hbm_stream_t *stream;
+    int32_t n_streams;
+    int32_t stream_capacity;
+    hbm_interval_t *interval;
+    int32_t n_intervals;
+    int32_t interval_capacity;
+    int32_t turn;       /* the stream being read */
+    int32_t turn_left;  /* bursts left of its turn */
+    int32_t tile;       /* bursts per turn; 0: no turns */
+    int32_t step;       /* position in the block of the stream being read */
+    hbm_block_t block;
+} hbm_feed_t;
+
+void hbm_feed_free(hbm_feed_t *self);
+
+/* Appends local bursts [first, end) to the operand `access`; operands come in ascending order. */
+int hbm_feed_add(hbm_feed_t *self, int32_t access, int32_t operation, bool is_write, int64_t first, int64_t end);
+/* Starts to read the streams added since the last start; arrival as in hbm_request_t. */
+void hbm_feed_start(hbm_feed_t *self, hbm_tick_t arrival, int32_t tile);
+
+int hbm_feed_request(hbm_feed_t *self, const hbm_request_t *request);
+void hbm_feed_start_requests(hbm_feed_t *self);
+
+/* Moves on to the burst behind the next one. */
+void hbm_feed_step_slow(hbm_feed_t *self);
+HBM_INLINE void hbm_feed_step(hbm_feed_t *self);
+
+HBM_INLINE void hbm_feed_decode(hbm_feed_t *self)
+{
+    const hbm_local_step_t *s = &self->map->step[self->step];
+    self->bank = (self->block.bank + s->bank) ^ self->block.flip ^ s->flip;
+    self->column = self->block.column + s->column;
+}
+
+HBM_INLINE void hbm_feed_step(hbm_feed_t *self)
+{
+    if (HBM_LIKELY(self->n_streams > 0)) {
+        hbm_stream_t *s = &self->stream[self->turn];
+        s->at++;
+        self->step++;
+        self->turn_left--;
+        if (HBM_LIKELY(s->at < s->end && self->step < self->map->block_size && self->turn_left != 0)) {
+            hbm_feed_decode(self);
+            return;
+        }
+    }
+    hbm_feed_step_slow(self);
+}
+
+#endif

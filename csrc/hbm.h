@@ -1,0 +1,234 @@
+/* hbm.h - the public C API of hbmmodel's core, the only header outsiders include.
+ *
+ * Conventions.  Functions that can fail return 0 or a negative code (hbm_strerror).  Objects are created by *_create and
+ * released by *_free, which accepts NULL.  Outputs come last.  Times are ticks of half a CK unless a name says otherwise.
+ * Addresses are bytes.  One object belongs to one thread at a time; nothing is global, nothing is printed. */
+#ifndef HBM_H
+#define HBM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#ifndef HBM_API
+#if defined(__GNUC__)
+#define HBM_API __attribute__((visibility("default")))
+#define HBM_WARN_UNUSED __attribute__((warn_unused_result))
+#else
+#define HBM_API
+#define HBM_WARN_UNUSED
+#endif
+#endif
+
+enum {
+    HBM_OK = 0,
+#define HBM_ERROR(NAME, CODE, MESSAGE) HBM_ERR_##NAME = CODE,
+#include "errors.def"
+#undef HBM_ERROR
+};
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* cffi: begin */
+enum hbm_command {
+    HBM_CMD_ACT = 0,
+    HBM_CMD_PREPB = 1,
+    HBM_CMD_PREAB = 2,
+    HBM_CMD_RD = 3,
+    HBM_CMD_WR = 4,
+    HBM_CMD_RDA = 5,
+    HBM_CMD_WRA = 6,
+    HBM_CMD_REFAB = 7,
+    HBM_CMD_REFPB = 8,
+    HBM_CMD_RFMAB = 9,
+    HBM_CMD_RFMPB = 10
+};
+
+enum hbm_field {
+    HBM_STACK = 0,
+    HBM_CHANNEL = 1,
+    HBM_PSEUDO_CHANNEL = 2,
+    HBM_SID = 3,
+    HBM_BANK_GROUP = 4,
+    HBM_BANK = 5,
+    HBM_ROW = 6,
+    HBM_COLUMN = 7
+};
+
+/* ---- errors ---- */
+HBM_API const char *hbm_strerror(int code);
+HBM_API const char *hbm_error_name(int code);
+HBM_API int hbm_error_count(void);
+
+/* ---- device: values in the order of hbm_device_field_name(0..n-1) ---- */
+typedef struct hbm_device hbm_device_t;
+HBM_API int32_t hbm_device_n_fields(void);
+HBM_API const char *hbm_device_field_name(int32_t i);
+HBM_API const char *hbm_device_field_text(int32_t i);
+/* On HBM_ERR_BAD_DEVICE *bad_field is the index of the offending value. */
+HBM_API int hbm_device_create(const int64_t *values, int32_t n, hbm_device_t **out, int32_t *bad_field);
+HBM_API void hbm_device_free(hbm_device_t *self);
+
+/* ---- probe: the timing tables by themselves; the caller owns the clock ---- */
+typedef struct hbm_probe hbm_probe_t;
+HBM_API int hbm_probe_create(const hbm_device_t *device, hbm_probe_t **out);
+HBM_API void hbm_probe_free(hbm_probe_t *self);
+/* buses: also wait for the command buses and for the clock edge that the command needs. */
+HBM_API int hbm_probe_earliest(const hbm_probe_t *self, int32_t pc, int32_t command, int32_t bank, bool buses,
+                               int64_t *tick);
+HBM_API int hbm_probe_issue(hbm_probe_t *self, int32_t pc, int32_t command, int32_t bank, int64_t tick);
+
+/* ---- address map: pieces from the low end of (address / burst_bytes); field += digit * multiplier ---- */
+typedef struct {
+    int32_t field;
+    int32_t radix;
+    int32_t multiplier;
+} hbm_piece_t;
+
+/* target ^= (source >> shift) & mask, after all digits are in place. */
+typedef struct {
+    int32_t target;
+    int32_t source;
+    int32_t shift;
+    int32_t mask;
+} hbm_xor_t;
+
+typedef struct hbm_map hbm_map_t;
+HBM_API int hbm_map_create(const hbm_device_t *device, int32_t stacks, const hbm_piece_t *pieces, int32_t n_pieces,
+                           const hbm_xor_t *xors, int32_t n_xors, hbm_map_t **out);
+HBM_API void hbm_map_free(hbm_map_t *self);
+HBM_API uint64_t hbm_map_capacity_bytes(const hbm_map_t *self);
+/* coordinates: n rows of 8 (enum hbm_field).  On HBM_ERR_ADDRESS *bad is the index of the first bad entry. */
+HBM_API int hbm_map_decode(const hbm_map_t *self, const uint64_t *address, int64_t n, bool wrap, int32_t *coordinates,
+                           int64_t *bad);
+HBM_API int hbm_map_encode(const hbm_map_t *self, const int32_t *coordinates, int64_t n, uint64_t *address,
+                           int64_t *bad);
+
+/* ---- policies: described by the core itself ---- */
+typedef struct {
+    const char *kind;
+    const char *name;
+    const char *text;
+    const char *parameters;
+} hbm_policy_info_t;
+/* NULL past the last. */
+HBM_API const hbm_policy_info_t *hbm_policy_info(int32_t i);
+
+typedef struct {
+    int32_t scheduler; /* order within its kind in hbm_policy_info */
+    int32_t page;
+    int32_t refresh;
+    int32_t cap;
+    int64_t timeout_ticks;
+    int64_t postpone;
+    int64_t pull_in;
+    int32_t refresh_scale; /* tREFI is divided by 1, 2 or 4 */
+    int32_t read_queue;
+    int32_t write_queue;
+    int32_t write_high;
+    int32_t write_low;
+    int32_t window;       /* bursts outstanding per pseudo-channel; 0 = no limit */
+    int64_t host_ticks;   /* host path, there and back */
+    bool skip;            /* false: visit every tick (slow; for proving that skipping changes nothing) */
+    bool log_commands;
+    int64_t epoch_ticks;  /* of the time series; doubled when a run outgrows its table */
+} hbm_policy_t;
+
+/* ---- system: all channels of all stacks ---- */
+typedef struct {
+    int64_t tick;
+    uint16_t stack;
+    uint16_t channel;
+    uint8_t pseudo_channel;
+    uint8_t command;
+    uint8_t sid;
+    uint8_t bank_group;
+    uint8_t bank;
+    uint32_t row;
+    uint16_t column;
+} hbm_command_t;
+
+/* Byte runs: base + offsets[i] (n_offsets > 0) or base + sum k_j * stride_j, each run_bytes long. */
+typedef struct {
+    int64_t base;
+    int64_t run_bytes;
+    int32_t n_dims;
+    int64_t count[8];
+    int64_t stride[8];
+    const int64_t *offsets;
+    int64_t n_offsets;
+    bool is_write;
+    int32_t operation; /* number of the operation since the start of the run */
+} hbm_access_t;
+
+typedef struct {
+    int64_t end_tick;      /* last data back at the controller, or last write accepted */
+    int64_t bursts_read;
+    int64_t bursts_written;
+    int64_t row_hits;
+    int64_t row_misses;
+    int64_t row_conflicts;
+} hbm_operation_result_t;
+
+typedef struct hbm_system hbm_system_t;
+HBM_API int hbm_system_create(const hbm_device_t *device, const hbm_map_t *map, const hbm_policy_t *policy,
+                              int32_t threads, hbm_system_t **out);
+HBM_API void hbm_system_free(hbm_system_t *self);
+/* A block of single-burst requests in order; tick NULL: offered as early as accepted.  On HBM_ERR_ADDRESS *bad is the
+ * index of the request outside the stacks. */
+HBM_API int hbm_system_requests(hbm_system_t *self, const uint64_t *address, const uint8_t *is_write,
+                                const int64_t *tick, int64_t n, bool wrap, int64_t *bad);
+/* Operations whose bursts are offered from tick `start`, their operands taking turns of tile_bursts bursts in every
+ * pseudo-channel (0: one operand after the other).  drain: run until all reads are back and all writes are accepted; else
+ * until all is accepted.  *end_tick: the latest end of an operation here.  On HBM_ERR_ADDRESS *bad is the index of the
+ * access that leaves the stacks. */
+HBM_API int hbm_system_wave(hbm_system_t *self, const hbm_access_t *accesses, int32_t n, int64_t start,
+                            int32_t tile_bursts, bool drain, bool wrap, int64_t *end_tick, int32_t *bad);
+/* Results of operations [first, first + n). */
+HBM_API int hbm_system_operations(const hbm_system_t *self, int32_t first, int32_t n, hbm_operation_result_t *out);
+/* Empties all queues and brings every channel to the common end; no more input after this. */
+HBM_API int hbm_system_finish(hbm_system_t *self, int64_t *end_tick);
+HBM_API int32_t hbm_system_n_pseudo_channels(const hbm_system_t *self);
+HBM_API int32_t hbm_n_counters(void);
+HBM_API const char *hbm_counter_name(int32_t i);
+/* n_pseudo_channels rows of hbm_n_counters(). */
+HBM_API void hbm_system_counters(const hbm_system_t *self, int64_t *out);
+HBM_API int32_t hbm_histogram_n_buckets(void);
+HBM_API int64_t hbm_histogram_lower_edge(int32_t bucket);
+HBM_API void hbm_system_histogram(const hbm_system_t *self, uint64_t *out);
+HBM_API int64_t hbm_system_epochs(const hbm_system_t *self, int64_t *epoch_ticks);
+/* 4 rows (bytes read, bytes written, ACT, REF) of n epochs. */
+HBM_API int hbm_system_epoch_table(hbm_system_t *self, int64_t n, int64_t *out);
+HBM_API int64_t hbm_system_n_commands(const hbm_system_t *self);
+/* Copies commands [first, first + n) of the log ordered by stack, channel, tick. */
+HBM_API void hbm_system_commands(const hbm_system_t *self, int64_t first, int64_t n, hbm_command_t *out);
+
+/* ---- one channel by itself, with explicit coordinates: for tests and co-design of controllers ---- */
+typedef struct {
+    const int64_t *arrival; /* -1: as early as accepted */
+    const uint8_t *is_write;
+    const int32_t *bank;
+    const int32_t *row;
+    const int32_t *column;
+    int64_t n;
+    int64_t *accept;    /* out, each n long */
+    int64_t *done;
+    uint8_t *forwarded;
+} hbm_channel_input_t;
+
+typedef struct hbm_channel_run hbm_channel_run_t;
+HBM_API int hbm_channel_run_create(const hbm_device_t *device, const hbm_policy_t *policy,
+                                   const hbm_channel_input_t *inputs, hbm_channel_run_t **out);
+HBM_API int hbm_channel_run_execute(hbm_channel_run_t *self, int64_t *end_tick);
+HBM_API void hbm_channel_run_counters(const hbm_channel_run_t *self, int64_t *out);
+HBM_API int64_t hbm_channel_run_n_commands(const hbm_channel_run_t *self);
+HBM_API void hbm_channel_run_commands(const hbm_channel_run_t *self, hbm_command_t *out);
+HBM_API void hbm_channel_run_free(hbm_channel_run_t *self);
+/* cffi: end */
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,97 @@
+/* The state of one pseudo-channel: timing, open rows, queues, refresh bookkeeping and what was counted.  Pure data with
+ * the few questions that several rooms ask; decisions live in sched, refresh and channel. */
+#ifndef HBM_PC_H
+#define HBM_PC_H
+
+#include "feed.h"
+#include "queue.h"
+#include "stats.h"
+#include "timing.h"
+
+enum { HBM_READ = 0, HBM_WRITE = 1 };
+
+enum { HBM_REFRESH_NO_TARGET = -1 };
+
+/* Refresh bookkeeping; see refresh.h. */
+typedef struct {
+    hbm_tick_t interval;
+    hbm_tick_t next_due;
+    int64_t owed;
+    uint64_t set;     /* banks not refreshed since the set was last full */
+    int32_t last;     /* bank refreshed last; the cyclic order starts behind it */
+    int32_t target;   /* bank waiting for its REFpb or RFMpb, or HBM_REFRESH_NO_TARGET */
+    bool target_rfm;
+    bool pending;     /* all-bank refresh waits */
+    int32_t raa[HBM_MAX_BANKS];
+} hbm_refresh_state_t;
+
+/* When things happened, for the lost-cycle account only. */
+typedef struct {
+    hbm_tick_t data_free;     /* command-time end of the last burst */
+    hbm_tick_t nonempty_since;
+    hbm_tick_t last_rd;
+    hbm_tick_t last_wr;
+    int32_t last_rd_sid;
+    hbm_tick_t group_rd[HBM_MAX_BANKS]; /* last RD of the group */
+    hbm_tick_t group_wr[HBM_MAX_BANKS];
+    hbm_tick_t refresh_end[HBM_MAX_BANKS];
+    hbm_tick_t window_from[HBM_MAX_BANKS]; /* the bank was ready for its ACT but the activate window was not ... */
+    hbm_tick_t window_to[HBM_MAX_BANKS];   /* ... until here */
+    hbm_tick_t act[HBM_MAX_BANKS];         /* stamp of its last ACT */
+} hbm_account_t;
+
+#define HBM_FILTER 1024 /* counters of the pending-write filter, a power of two */
+
+typedef struct hbm_pc {
+    hbm_timing_t timing;
+    int32_t index; /* within the channel */
+    int32_t direction;
+    uint64_t open;
+    uint64_t blocked; /* banks that refresh keeps from ACT, RD and WR */
+    int32_t open_row[HBM_MAX_BANKS];
+    hbm_queue_t queue[2];
+    int64_t age; /* of the next accepted request */
+
+    /* Cached lower bounds of when something can happen here; see channel.c. */
+    hbm_tick_t look_at;   /* refresh clock, acceptance, direction */
+    hbm_tick_t column_at; /* a column command */
+    hbm_tick_t row_at;    /* a row command */
+
+    hbm_feed_t feed;
+    hbm_tick_t *flight; /* ring: when reads are back at the host */
+    uint32_t flight_mask;
+    uint32_t flight_head;
+    uint32_t flight_tail;
+
+    hbm_refresh_state_t refresh;
+    int32_t columns_since_act[HBM_MAX_BANKS];
+    hbm_tick_t last_use[HBM_MAX_BANKS]; /* stamp of the last ACT or column command */
+    uint16_t filter[HBM_FILTER];
+
+    hbm_account_t account;
+    hbm_counters_t counters;
+    hbm_tick_t done; /* the latest completion so far */
+    const hbm_channel_input_t *record;
+} hbm_pc_t;
+
+HBM_INLINE bool hbm_pc_idle(const hbm_pc_t *self)
+{
+    return self->queue[HBM_READ].count == 0 && self->queue[HBM_WRITE].count == 0;
+}
+
+/* The run is over at `end`: what lies behind the last burst had no request. */
+HBM_INLINE void hbm_account_end_pc(hbm_pc_t *self, hbm_tick_t end)
+{
+    if (end > self->account.data_free) {
+        self->counters.lost_no_request += end - self->account.data_free;
+        self->account.data_free = end;
+    }
+}
+
+HBM_INLINE uint32_t hbm_filter_slot(int bank, int32_t row, int32_t column)
+{
+    const uint32_t x = ((uint32_t)row * 2654435761u) ^ ((uint32_t)column << 9) ^ ((uint32_t)bank << 20);
+    return (x ^ (x >> 15)) & (HBM_FILTER - 1);
+}
+
+#endif

@@ -1,0 +1,66 @@
+/* Resolution and listing of policies, and the page policies themselves (they are only flags). */
+#include "policy.h"
+
+const hbm_page_policy_t *hbm_page_policy(int32_t i)
+{
+    static const hbm_page_policy_t table[] = {
+        {{"page_policy", "open", "a row stays open until another row of its bank or a refresh needs it closed", ""},
+         false, false, false},
+        {{"page_policy", "closed", "the last waiting hit of a row carries an auto-precharge (RDA, WRA)", ""},
+         true, true, true},
+        {{"page_policy", "timeout", "a row without waiting hits is precharged after a time without use", "timeout_ns"},
+         false, true, false},
+    };
+    return i >= 0 && (size_t)i < sizeof table / sizeof table[0] ? &table[i] : NULL;
+}
+
+const hbm_policy_info_t *hbm_policy_info(int32_t i)
+{
+    int32_t n = 0;
+
+    for (int32_t k = 0; hbm_scheduler(k) != NULL; k++, n++) {
+        if (n == i) {
+            return &hbm_scheduler(k)->info;
+        }
+    }
+    for (int32_t k = 0; hbm_page_policy(k) != NULL; k++, n++) {
+        if (n == i) {
+            return &hbm_page_policy(k)->info;
+        }
+    }
+    for (int32_t k = 0; hbm_refresh_policy(k) != NULL; k++, n++) {
+        if (n == i) {
+            return &hbm_refresh_policy(k)->info;
+        }
+    }
+    return NULL;
+}
+
+int hbm_policies_init(hbm_policies_t *self, const hbm_policy_t *config, const hbm_device_t *device)
+{
+    self->config = *config;
+    self->scheduler = hbm_scheduler(config->scheduler);
+    self->page = hbm_page_policy(config->page);
+    self->refresh = hbm_refresh_policy(config->refresh);
+    if (self->scheduler == NULL || self->page == NULL || self->refresh == NULL) {
+        return HBM_ERR_BAD_POLICY;
+    }
+    if (config->read_queue < 1 || config->read_queue > HBM_MAX_QUEUE || config->write_queue < 1 ||
+        config->write_queue > HBM_MAX_QUEUE || config->write_low < 0 || config->write_high <= config->write_low ||
+        config->write_high > config->write_queue || config->cap < 1 || config->timeout_ticks < 0 ||
+        config->timeout_ticks > HBM_NEVER / 4 || config->window < 0 || config->host_ticks < 0 ||
+        config->host_ticks > (1 << 24) || config->epoch_ticks < 2 || config->pull_in < 0 || config->postpone < 0) {
+        return HBM_ERR_BAD_POLICY;
+    }
+    if (config->refresh_scale != 1 && config->refresh_scale != 2 && config->refresh_scale != 4) {
+        return HBM_ERR_BAD_POLICY;
+    }
+    if (self->refresh->active) {
+        const int64_t most = device->postpone_max * (self->refresh->per_bank ? device->banks : 1);
+        if (config->postpone > most || config->pull_in > most) {
+            return HBM_ERR_BAD_POLICY;
+        }
+    }
+    self->page_timeout = self->page->immediate ? 0 : config->timeout_ticks;
+    return 0;
+}

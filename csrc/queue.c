@@ -1,0 +1,103 @@
+/* The rarer operations of a request queue; see queue.h. */
+#include "queue.h"
+
+#include <stdlib.h>
+
+int hbm_queue_init(hbm_queue_t *self, int32_t capacity)
+{
+    self->count = 0;
+    self->capacity = capacity;
+    self->hit_banks = self->other_banks = 0;
+    for (int b = 0; b < HBM_MAX_BANKS; b++) {
+        self->hit_key[b] = self->other_key[b] = HBM_NEVER;
+        self->hits[b].head = self->others[b].head = HBM_NIL;
+        self->hits[b].tail = self->others[b].tail = HBM_NIL;
+    }
+    self->entry = calloc((size_t)capacity, sizeof *self->entry);
+    if (self->entry == NULL) {
+        return HBM_ERR_NO_MEMORY;
+    }
+    for (int32_t i = 0; i < capacity; i++) {
+        self->entry[i].next = i + 1 < capacity ? (uint16_t)(i + 1) : HBM_NIL;
+    }
+    self->free = 0;
+    return 0;
+}
+
+void hbm_queue_free(hbm_queue_t *self)
+{
+    free(self->entry);
+    self->entry = NULL;
+}
+
+static void set_heads(hbm_queue_t *self, int bank)
+{
+    const uint64_t bit = hbm_bit(bank);
+    const uint16_t hit = self->hits[bank].head, other = self->others[bank].head;
+
+    self->hit_key[bank] = hit == HBM_NIL ? HBM_NEVER : self->entry[hit].key;
+    self->other_key[bank] = other == HBM_NIL ? HBM_NEVER : self->entry[other].key;
+    self->hit_banks = hit == HBM_NIL ? self->hit_banks & ~bit : self->hit_banks | bit;
+    self->other_banks = other == HBM_NIL ? self->other_banks & ~bit : self->other_banks | bit;
+}
+
+void hbm_queue_close_row(hbm_queue_t *self, int bank)
+{
+    uint16_t a = self->hits[bank].head, b = self->others[bank].head;
+
+    if (a == HBM_NIL) {
+        return;
+    }
+    self->hits[bank].head = self->others[bank].head = HBM_NIL;
+    while (a != HBM_NIL || b != HBM_NIL) {
+        const bool take_a = b == HBM_NIL || (a != HBM_NIL && self->entry[a].key < self->entry[b].key);
+        const uint16_t slot = take_a ? a : b;
+        const uint16_t next = self->entry[slot].next;
+        a = take_a ? next : a;
+        b = take_a ? b : next;
+        hbm_list_append(self, &self->others[bank], slot);
+    }
+    set_heads(self, bank);
+}
+
+void hbm_queue_open_row(hbm_queue_t *self, int bank, int32_t row)
+{
+    uint16_t slot = self->others[bank].head;
+
+    if (slot == HBM_NIL) {
+        return;
+    }
+    self->others[bank].head = HBM_NIL;
+    while (slot != HBM_NIL) {
+        const uint16_t next = self->entry[slot].next;
+        hbm_list_append(self, self->entry[slot].row == row ? &self->hits[bank] : &self->others[bank], slot);
+        slot = next;
+    }
+    set_heads(self, bank);
+}
+
+int64_t hbm_queue_oldest(const hbm_queue_t *self)
+{
+    int64_t oldest = HBM_NEVER;
+    for (uint64_t m = hbm_queue_banks(self); m != 0; m &= m - 1) {
+        const int b = hbm_lowest(m);
+        oldest = hbm_min(oldest, hbm_min(self->hit_key[b], self->other_key[b]));
+    }
+    return oldest;
+}
+
+static bool list_holds(const hbm_queue_t *self, uint16_t slot, int32_t row, int32_t column)
+{
+    for (; slot != HBM_NIL; slot = self->entry[slot].next) {
+        if (self->entry[slot].row == row && self->entry[slot].column == column) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool hbm_queue_holds(const hbm_queue_t *self, int bank, int32_t row, int32_t column)
+{
+    return list_holds(self, self->hits[bank].head, row, column) ||
+           list_holds(self, self->others[bank].head, row, column);
+}

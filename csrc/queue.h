@@ -1,0 +1,128 @@
+/* The waiting requests of one pseudo-channel in one direction: a fixed pool and, per bank, two lists in order of age:
+ * *hits* of the open row and *others*.  A closed bank has only others.  Must not know time or timing.
+ *
+ * Keys are age << 6 | bank, so the oldest entry of many banks is one minimum that also names its bank. */
+#ifndef HBM_QUEUE_H
+#define HBM_QUEUE_H
+
+#include "core.h"
+
+#define HBM_MAX_QUEUE 1024
+
+typedef struct {
+    int64_t key;
+    hbm_tick_t since; /* latency counts from here */
+    int32_t row;
+    int32_t tag;      /* operation of a wave, or index of a request in a channel run */
+    uint16_t column;
+    uint16_t next;
+    uint8_t counted;  /* its first command was charged as hit, miss or conflict */
+} hbm_entry_t;
+
+typedef struct {
+    uint16_t head;
+    uint16_t tail;
+} hbm_list_t;
+
+typedef struct {
+    int32_t count;
+    int32_t capacity;
+    uint16_t free;
+    uint64_t hit_banks;   /* banks with hits */
+    uint64_t other_banks; /* banks with others */
+    int64_t hit_key[HBM_MAX_BANKS];   /* key of the oldest, HBM_NEVER when none */
+    int64_t other_key[HBM_MAX_BANKS];
+    hbm_list_t hits[HBM_MAX_BANKS];
+    hbm_list_t others[HBM_MAX_BANKS];
+    hbm_entry_t *entry;
+} hbm_queue_t;
+
+int hbm_queue_init(hbm_queue_t *self, int32_t capacity);
+void hbm_queue_free(hbm_queue_t *self);
+/* The bank's row closed: its hits become others again, by age. */
+void hbm_queue_close_row(hbm_queue_t *self, int bank);
+/* The bank opened `row`: the others that want it become hits. */
+void hbm_queue_open_row(hbm_queue_t *self, int bank, int32_t row);
+/* Key of the oldest entry, HBM_NEVER when empty. */
+int64_t hbm_queue_oldest(const hbm_queue_t *self);
+/* True when a waiting entry wants exactly this burst. */
+bool hbm_queue_holds(const hbm_queue_t *self, int bank, int32_t row, int32_t column);
+
+HBM_INLINE bool hbm_queue_full(const hbm_queue_t *self) { return self->count >= self->capacity; }
+
+HBM_INLINE void hbm_list_append(hbm_queue_t *self, hbm_list_t *list, uint16_t slot)
+{
+    self->entry[slot].next = HBM_NIL;
+    if (list->head == HBM_NIL) {
+        list->head = slot;
+    } else {
+        self->entry[list->tail].next = slot;
+    }
+    list->tail = slot;
+}
+
+HBM_INLINE hbm_entry_t *hbm_queue_push(hbm_queue_t *self, int bank, int64_t age, int32_t row, int32_t column, bool hit)
+{
+    const uint16_t slot = self->free;
+    hbm_entry_t *e = &self->entry[slot];
+    const int64_t key = (age << 6) | bank;
+
+    self->free = e->next;
+    self->count++;
+    e->key = key;
+    e->row = row;
+    e->column = (uint16_t)column;
+    e->counted = 0;
+    if (hit) {
+        if (self->hits[bank].head == HBM_NIL) {
+            self->hit_key[bank] = key;
+            self->hit_banks |= hbm_bit(bank);
+        }
+        hbm_list_append(self, &self->hits[bank], slot);
+    } else {
+        if (self->others[bank].head == HBM_NIL) {
+            self->other_key[bank] = key;
+            self->other_banks |= hbm_bit(bank);
+        }
+        hbm_list_append(self, &self->others[bank], slot);
+    }
+    return e;
+}
+
+HBM_INLINE hbm_entry_t *hbm_queue_first_hit(hbm_queue_t *self, int bank)
+{
+    return &self->entry[self->hits[bank].head];
+}
+HBM_INLINE hbm_entry_t *hbm_queue_first_other(hbm_queue_t *self, int bank)
+{
+    return &self->entry[self->others[bank].head];
+}
+
+/* Removes the bank's oldest hit; its entry stays readable until the next push. */
+HBM_INLINE void hbm_queue_pop_hit(hbm_queue_t *self, int bank)
+{
+    hbm_list_t *list = &self->hits[bank];
+    const uint16_t slot = list->head;
+    hbm_entry_t *e = &self->entry[slot];
+
+    list->head = e->next;
+    if (list->head == HBM_NIL) {
+        self->hit_banks &= ~hbm_bit(bank);
+        self->hit_key[bank] = HBM_NEVER;
+    } else {
+        self->hit_key[bank] = self->entry[list->head].key;
+    }
+    e->next = self->free;
+    self->free = slot;
+    self->count--;
+}
+
+/* True when the oldest hit is the bank's only one. */
+HBM_INLINE bool hbm_queue_last_hit(const hbm_queue_t *self, int bank)
+{
+    return self->entry[self->hits[bank].head].next == HBM_NIL;
+}
+
+HBM_INLINE uint64_t hbm_queue_banks(const hbm_queue_t *self) { return self->hit_banks | self->other_banks; }
+
+#endif

@@ -1,0 +1,158 @@
+/* The refresh policies; see refresh.h. */
+#include "refresh.h"
+
+/* The first bank of `set` behind `last` in cyclic order; set is not empty. */
+static int first_behind(uint64_t set, int last)
+{
+    const uint64_t behind = last >= 63 ? 0 : set & ~hbm_low_bits(last + 1);
+    return hbm_lowest(behind != 0 ? behind : set);
+}
+
+static void set_target(hbm_pc_t *pc, int bank, bool rfm)
+{
+    pc->refresh.target = bank;
+    pc->refresh.target_rfm = rfm;
+    pc->blocked = hbm_bit(bank);
+    pc->row_at = HBM_LONG_AGO;
+}
+
+static bool choose_rfm(hbm_pc_t *pc, const hbm_device_t *device)
+{
+    for (int b = 0; device->RAAIMT > 0 && b < device->banks; b++) {
+        if (pc->refresh.raa[b] >= device->RAAIMT) {
+            set_target(pc, b, true);
+            return true;
+        }
+    }
+    return false;
+}
+
+static void choose_none(hbm_pc_t *pc, const hbm_device_t *device, const hbm_policies_t *policies)
+{
+    (void)pc;
+    (void)device;
+    (void)policies;
+}
+
+static void choose_per_bank(hbm_pc_t *pc, const hbm_device_t *device, const hbm_policies_t *policies)
+{
+    hbm_refresh_state_t *r = &pc->refresh;
+    const int64_t postpone = policies->config.postpone;
+    const bool idle = hbm_pc_idle(pc);
+
+    if (choose_rfm(pc, device)) {
+        return;
+    }
+    if (r->set == 0) {
+        r->set = hbm_low_bits(device->banks);
+    }
+    if (r->owed >= (postpone > 1 ? postpone : 1)) {
+        set_target(pc, first_behind(r->set, r->last), false);
+    } else if (r->owed >= 1 || (r->owed > -policies->config.pull_in && idle)) {
+        const uint64_t quiet =
+            r->set & ~(hbm_queue_banks(&pc->queue[HBM_READ]) | hbm_queue_banks(&pc->queue[HBM_WRITE]));
+        if (quiet != 0) {
+            set_target(pc, first_behind(quiet, r->last), false);
+        }
+    }
+}
+
+static void choose_all_bank(hbm_pc_t *pc, const hbm_device_t *device, const hbm_policies_t *policies)
+{
+    hbm_refresh_state_t *r = &pc->refresh;
+    const bool idle = hbm_pc_idle(pc);
+
+    if (choose_rfm(pc, device)) {
+        return;
+    }
+    if ((r->owed >= 1 && (r->owed > policies->config.postpone || idle)) ||
+        (r->owed > -policies->config.pull_in && idle)) {
+        r->pending = true;
+        pc->blocked = ~UINT64_C(0);
+        pc->row_at = HBM_LONG_AGO;
+    }
+}
+
+const hbm_refresh_policy_t *hbm_refresh_policy(int32_t i)
+{
+    static const hbm_refresh_policy_t table[] = {
+        {{"refresh", "per_bank",
+          "REFpb every tREFI / banks: idle banks first, any bank once `postpone` are owed; every bank once per round",
+          "postpone, pull_in, multiplier"},
+         true, true, choose_per_bank},
+        {{"refresh", "all_bank", "REFab every tREFI; at once when idle, else once more than `postpone` are owed",
+          "postpone, pull_in, multiplier"},
+         true, false, choose_all_bank},
+        {{"refresh", "none", "no refresh: for what-if studies only", ""}, false, false, choose_none},
+    };
+    return i >= 0 && (size_t)i < sizeof table / sizeof table[0] ? &table[i] : NULL;
+}
+
+void hbm_refresh_init(hbm_pc_t *pc, const hbm_device_t *device, const hbm_policies_t *policies)
+{
+    hbm_refresh_state_t *r = &pc->refresh;
+    const hbm_tick_t full = policies->refresh->per_bank ? device->REFIpb : device->REFI;
+
+    r->interval = hbm_max(2, full / policies->config.refresh_scale);
+    r->next_due = policies->refresh->active ? r->interval + pc->index * (r->interval / 2) : HBM_NEVER;
+    r->set = hbm_low_bits(device->banks);
+    r->last = device->banks - 1; /* so that the cyclic order starts with bank 0 */
+    r->target = HBM_REFRESH_NO_TARGET;
+}
+
+int hbm_refresh_wanted(const hbm_pc_t *pc, int *bank)
+{
+    const hbm_refresh_state_t *r = &pc->refresh;
+
+    *bank = r->target;
+    if (r->target != HBM_REFRESH_NO_TARGET) {
+        if (pc->open & hbm_bit(r->target)) {
+            return HBM_CMD_PREPB;
+        }
+        return r->target_rfm ? HBM_CMD_RFMPB : HBM_CMD_REFPB;
+    }
+    *bank = 0;
+    if (r->pending) {
+        return pc->open != 0 ? HBM_CMD_PREAB : HBM_CMD_REFAB;
+    }
+    return -1;
+}
+
+hbm_tick_t hbm_refresh_earliest(const hbm_pc_t *pc, const hbm_device_t *device, int command, int bank)
+{
+    hbm_tick_t t;
+
+    if (command == HBM_CMD_PREAB) { /* closed banks have nothing to protect */
+        t = pc->timing.pre_any;
+        for (uint64_t m = pc->open; m != 0; m &= m - 1) {
+            t = hbm_max(t, pc->timing.pre_ok[hbm_lowest(m)]);
+        }
+    } else {
+        t = hbm_timing_earliest(&pc->timing, device, command, bank);
+    }
+    return (command == HBM_CMD_PREPB || command == HBM_CMD_PREAB) && device->pre_any_edge ? t : hbm_rising(t);
+}
+
+static void lower(int32_t *count, int64_t by) { *count = *count > by ? (int32_t)(*count - by) : 0; }
+
+void hbm_refresh_issued(hbm_pc_t *pc, const hbm_device_t *device, int command, int bank)
+{
+    hbm_refresh_state_t *r = &pc->refresh;
+
+    if (command == HBM_CMD_REFPB || command == HBM_CMD_RFMPB) {
+        lower(&r->raa[bank], command == HBM_CMD_REFPB ? device->RAADEC : device->RAAIMT);
+        r->target = HBM_REFRESH_NO_TARGET;
+        if (command == HBM_CMD_REFPB) {
+            r->owed--;
+            r->set &= ~hbm_bit(bank);
+            r->last = bank;
+        }
+    } else {
+        for (int b = 0; b < device->banks; b++) {
+            lower(&r->raa[b], command == HBM_CMD_REFAB ? device->RAADEC : device->RAAIMT);
+        }
+        r->pending = false;
+        r->owed--;
+    }
+    pc->blocked = 0;
+}

@@ -1,0 +1,31 @@
+/* Refresh: what is due, which bank gets it, what it blocks.  Rules in docs/model/controller.md.  Must not know how
+ * requests are scheduled; of the queues it sees only which banks have entries. */
+#ifndef HBM_REFRESH_H
+#define HBM_REFRESH_H
+
+#include "policy.h"
+
+void hbm_refresh_init(hbm_pc_t *pc, const hbm_device_t *device, const hbm_policies_t *policies);
+
+/* Step 1 of an even tick. */
+HBM_INLINE void hbm_refresh_look(hbm_pc_t *pc, const hbm_device_t *device, const hbm_policies_t *policies, hbm_tick_t t)
+{
+    hbm_refresh_state_t *r = &pc->refresh;
+
+    while (r->next_due <= t) {
+        r->owed++;
+        r->next_due += r->interval;
+    }
+    if (r->target == HBM_REFRESH_NO_TARGET && !r->pending) {
+        policies->refresh->choose(pc, device, policies);
+    }
+}
+
+/* The row command that refresh wants now (enum hbm_command) and its bank, or -1. */
+int hbm_refresh_wanted(const hbm_pc_t *pc, int *bank);
+/* Earliest tick of that command by the timing rules, on its clock edge. */
+hbm_tick_t hbm_refresh_earliest(const hbm_pc_t *pc, const hbm_device_t *device, int command, int bank);
+/* Bookkeeping after a REF or RFM issued. */
+void hbm_refresh_issued(hbm_pc_t *pc, const hbm_device_t *device, int command, int bank);
+
+#endif

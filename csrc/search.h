@@ -1,0 +1,20 @@
+/* The search at the heart of the scheduler: among a set of banks, the oldest that is ready, and when the next one will
+ * be.  Written for SIMD with a plain C fallback, chosen once per process call; knows nothing but two arrays. */
+#ifndef HBM_SEARCH_H
+#define HBM_SEARCH_H
+
+#include "core.h"
+
+typedef struct {
+    int64_t key;       /* smallest key with ready_at <= now; HBM_NEVER when none */
+    hbm_tick_t soonest; /* smallest ready_at of the set; HBM_NEVER when empty */
+} hbm_found_t;
+
+typedef hbm_found_t (*hbm_search_fn)(const hbm_tick_t *ready_at, const int64_t *key, uint64_t set, hbm_tick_t now);
+
+/* The best implementation for this machine. */
+hbm_search_fn hbm_search_best(void);
+/* Named implementations for tests: "plain", "avx2", "avx512"; NULL when this machine lacks it. */
+hbm_search_fn hbm_search_named(const char *name);
+
+#endif

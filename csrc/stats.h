@@ -1,0 +1,82 @@
+/* What happened: counters, the read-latency histogram, the time series, the command log, and the lost-cycle account
+ * that charges every tick of a data bus to data or to one cause.  Must not know why anything was scheduled. */
+#ifndef HBM_STATS_H
+#define HBM_STATS_H
+
+#include "core.h"
+
+/* One list, one order: hbm_counter_name. */
+#define HBM_COUNTERS(X)                                                                                                \
+    X(n_act) X(n_pre_pb) X(n_pre_ab) X(n_rd) X(n_wr) X(n_rda) X(n_wra) X(n_ref_ab) X(n_ref_pb) X(n_rfm_ab) X(n_rfm_pb) \
+    X(row_hits) X(row_misses) X(row_conflicts) X(reads_forwarded) X(requests_in) X(requests_out) X(bytes_read)         \
+    X(bytes_written) X(reads_timed) X(read_latency_ticks_sum) X(read_latency_ticks_max) X(data_ticks)                  \
+    X(lost_no_request) X(lost_refresh) X(lost_activate_precharge) X(lost_activate_window) X(lost_turnaround)           \
+    X(lost_bank_group) X(lost_sid) X(lost_command_bus)
+
+typedef struct {
+#define HBM_X(name) int64_t name;
+    HBM_COUNTERS(HBM_X)
+#undef HBM_X
+} hbm_counters_t;
+
+/* Log-linear buckets: exact below 64, then 64 per power of two: relative width <= 1/64. */
+#define HBM_HISTOGRAM_SUB 6
+#define HBM_HISTOGRAM_BUCKETS ((48 - HBM_HISTOGRAM_SUB) << HBM_HISTOGRAM_SUB)
+
+HBM_INLINE int32_t hbm_bucket(int64_t value)
+{
+    const uint64_t v = value < 0 ? 0 : (uint64_t)value;
+    if (v < (1u << HBM_HISTOGRAM_SUB)) {
+        return (int32_t)v;
+    }
+    const int top = 63 - __builtin_clzll(v);
+    const int32_t bucket = ((top - HBM_HISTOGRAM_SUB + 1) << HBM_HISTOGRAM_SUB) +
+                           (int32_t)((v >> (top - HBM_HISTOGRAM_SUB)) - (1u << HBM_HISTOGRAM_SUB));
+    return bucket < HBM_HISTOGRAM_BUCKETS ? bucket : HBM_HISTOGRAM_BUCKETS - 1;
+}
+
+#define HBM_EPOCHS 512
+
+enum { HBM_EPOCH_READ, HBM_EPOCH_WRITE, HBM_EPOCH_ACT, HBM_EPOCH_REF, HBM_EPOCH_SERIES };
+
+/* A time series.  When a run outgrows the table neighbours are merged and the epoch doubles. */
+typedef struct {
+    hbm_tick_t length;
+    hbm_tick_t begin; /* of the current epoch */
+    int32_t current;
+    int32_t used;
+    uint32_t count[HBM_EPOCHS][HBM_EPOCH_SERIES];
+} hbm_epochs_t;
+
+void hbm_epochs_init(hbm_epochs_t *self, hbm_tick_t length);
+void hbm_epochs_seek(hbm_epochs_t *self, hbm_tick_t t);
+void hbm_epochs_merge(hbm_epochs_t *self);
+
+HBM_INLINE void hbm_epochs_add(hbm_epochs_t *self, hbm_tick_t t, int series)
+{
+    if (HBM_UNLIKELY((uint64_t)(t - self->begin) >= (uint64_t)self->length)) {
+        hbm_epochs_seek(self, t);
+    }
+    self->count[self->current][series]++;
+}
+
+typedef struct {
+    hbm_tick_t tick;
+    int32_t row;
+    uint16_t column;
+    uint8_t pc;
+    uint8_t bank;
+    uint8_t command;
+} hbm_logged_t;
+
+typedef struct {
+    bool on;
+    hbm_logged_t *item;
+    int64_t n;
+    int64_t capacity;
+} hbm_log_t;
+
+int hbm_log_append(hbm_log_t *self, const hbm_logged_t *item);
+void hbm_log_free(hbm_log_t *self);
+
+#endif

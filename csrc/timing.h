@@ -1,0 +1,186 @@
+/* When is a command legal?  One pseudo-channel's earliest ticks, kept forward: issuing a command pushes the earliest
+ * ticks of everything it constrains, so that asking is a few maxima.  The rules are those of docs/model/controller.md.
+ * Must not know queues, policies or the time of day: the caller owns the clock. */
+#ifndef HBM_TIMING_H
+#define HBM_TIMING_H
+
+#include <string.h>
+
+#include "device.h"
+
+typedef struct {
+    /* per bank; the bank-group rules of ACT, REF, RD and WR are folded in */
+    hbm_tick_t act_ok[HBM_MAX_BANKS];
+    hbm_tick_t pre_ok[HBM_MAX_BANKS];
+    hbm_tick_t ref_ok[HBM_MAX_BANKS];
+    hbm_tick_t rd_ok[HBM_MAX_BANKS];
+    hbm_tick_t wr_ok[HBM_MAX_BANKS];
+    /* per SID: RD after RD (tCCDS, tCCDR) and after WR (tWTRS) */
+    hbm_tick_t rd_sid[4];
+    /* whole pseudo-channel */
+    hbm_tick_t wr_any;
+    hbm_tick_t act_any;
+    hbm_tick_t pre_any;
+    hbm_tick_t refpb_any;
+    hbm_tick_t refab_ok;
+    hbm_tick_t window[4]; /* reference edges of the last four ACT or REFpb */
+    int32_t window_at;    /* the oldest of them */
+} hbm_timing_t;
+
+HBM_INLINE void hbm_timing_init(hbm_timing_t *self)
+{
+    hbm_tick_t *t = (hbm_tick_t *)(void *)self;
+    for (size_t i = 0; i < offsetof(hbm_timing_t, window_at) / sizeof(hbm_tick_t); i++) {
+        t[i] = HBM_LONG_AGO;
+    }
+    self->window_at = 0;
+}
+
+HBM_INLINE void hbm_push(hbm_tick_t *at, hbm_tick_t t)
+{
+    if (*at < t) {
+        *at = t;
+    }
+}
+
+/* Raises at[first .. first+n) to at least t: what a bank-group rule does to the group's banks. */
+HBM_INLINE void hbm_push_range(hbm_tick_t *at, int first, int n, hbm_tick_t t)
+{
+    for (int i = first; i < first + n; i++) {
+        at[i] = at[i] < t ? t : at[i];
+    }
+}
+
+HBM_INLINE int hbm_group_first(const hbm_device_t *d, int bank)
+{
+    return d->group_of[bank] * (int)d->banks_per_group;
+}
+
+/* ---- asking: rules only; edges and buses are the caller's (hbm_rising, bus free ticks) ---- */
+
+/* What holds for ACT of every bank alike. */
+HBM_INLINE hbm_tick_t hbm_act_common(const hbm_timing_t *s, const hbm_device_t *d)
+{
+    return hbm_max(s->act_any, s->window[s->window_at] + d->FAW - d->act_reference);
+}
+HBM_INLINE hbm_tick_t hbm_earliest_act(const hbm_timing_t *s, const hbm_device_t *d, int b)
+{
+    return hbm_max(s->act_ok[b], hbm_act_common(s, d));
+}
+HBM_INLINE hbm_tick_t hbm_earliest_pre(const hbm_timing_t *s, int b) { return hbm_max(s->pre_ok[b], s->pre_any); }
+HBM_INLINE hbm_tick_t hbm_earliest_preab(const hbm_timing_t *s, const hbm_device_t *d)
+{
+    hbm_tick_t t = s->pre_any;
+    for (int b = 0; b < d->banks; b++) {
+        t = hbm_max(t, s->pre_ok[b]);
+    }
+    return t;
+}
+HBM_INLINE hbm_tick_t hbm_earliest_rd(const hbm_timing_t *s, const hbm_device_t *d, int b)
+{
+    return hbm_max(s->rd_ok[b], s->rd_sid[d->sid_of[b]]);
+}
+HBM_INLINE hbm_tick_t hbm_earliest_wr(const hbm_timing_t *s, int b) { return hbm_max(s->wr_ok[b], s->wr_any); }
+HBM_INLINE hbm_tick_t hbm_earliest_refpb(const hbm_timing_t *s, const hbm_device_t *d, int b)
+{
+    return hbm_max(hbm_max(s->ref_ok[b], s->refpb_any), s->window[s->window_at] + d->FAW);
+}
+HBM_INLINE hbm_tick_t hbm_earliest_rfmpb(const hbm_timing_t *s, int b) { return hbm_max(s->ref_ok[b], s->refpb_any); }
+
+/* ---- issuing ---- */
+
+HBM_INLINE void hbm_window_push(hbm_timing_t *s, hbm_tick_t reference)
+{
+    s->window[s->window_at] = reference;
+    s->window_at = (s->window_at + 1) & 3;
+}
+
+HBM_INLINE void hbm_issue_act(hbm_timing_t *s, const hbm_device_t *d, int b, hbm_tick_t t)
+{
+    const hbm_tick_t r = t + d->act_reference;
+    const int first = hbm_group_first(d, b), n = (int)d->banks_per_group;
+
+    hbm_push_range(s->act_ok, first, n, t + d->RRDL);
+    hbm_push_range(s->ref_ok, first, n, r + d->RRDL);
+    hbm_push(&s->act_ok[b], t + d->RC);
+    hbm_push(&s->ref_ok[b], r + d->RC);
+    hbm_push(&s->rd_ok[b], r + d->RCDRD);
+    hbm_push(&s->wr_ok[b], r + d->RCDWR);
+    hbm_push(&s->pre_ok[b], r + d->RAS);
+    hbm_push(&s->act_any, t + d->RRDS);
+    hbm_push(&s->refpb_any, r + d->RRDS);
+    hbm_push(&s->refab_ok, r + d->RC);
+    hbm_window_push(s, r);
+}
+
+/* The bank's array starts to precharge at tick p (a PRE, or the internal one of RDA and WRA). */
+HBM_INLINE void hbm_precharge_at(hbm_timing_t *s, const hbm_device_t *d, int b, hbm_tick_t p)
+{
+    hbm_push(&s->act_ok[b], p + d->RP - d->act_reference);
+    hbm_push(&s->ref_ok[b], p + d->RP);
+    hbm_push(&s->refab_ok, p + d->RP);
+}
+
+HBM_INLINE void hbm_issue_rd(hbm_timing_t *s, const hbm_device_t *d, int b, hbm_tick_t t)
+{
+    const int sid = d->sid_of[b];
+
+    hbm_push(&s->pre_ok[b], t + d->column_reference + d->RTP);
+    hbm_push_range(s->rd_ok, hbm_group_first(d, b), (int)d->banks_per_group, t + d->CCDL);
+    for (int i = 0; i < 4; i++) {
+        hbm_push(&s->rd_sid[i], t + (i == sid ? d->CCDS : d->CCDR));
+    }
+    hbm_push(&s->wr_any, t + d->RTW);
+}
+
+HBM_INLINE void hbm_issue_wr(hbm_timing_t *s, const hbm_device_t *d, int b, hbm_tick_t t)
+{
+    const hbm_tick_t data_end = t + d->WL + d->BL;
+
+    hbm_push(&s->pre_ok[b], data_end + d->column_reference + d->WR);
+    hbm_push_range(s->wr_ok, hbm_group_first(d, b), (int)d->banks_per_group, t + d->CCDL);
+    hbm_push_range(s->rd_ok, hbm_group_first(d, b), (int)d->banks_per_group, data_end + d->WTRL);
+    for (int i = 0; i < 4; i++) {
+        hbm_push(&s->rd_sid[i], data_end + d->WTRS);
+    }
+    hbm_push(&s->wr_any, t + d->CCDS);
+}
+
+HBM_INLINE void hbm_issue_pre(hbm_timing_t *s, const hbm_device_t *d, int b, hbm_tick_t t)
+{
+    hbm_precharge_at(s, d, b, t);
+    hbm_push(&s->pre_any, t + d->PPD);
+}
+
+/* rfc: RFCpb or RFMpb.  Only REFpb enters the four-activate window. */
+HBM_INLINE void hbm_issue_refpb(hbm_timing_t *s, const hbm_device_t *d, int b, hbm_tick_t t, hbm_tick_t rfc, bool counts)
+{
+    hbm_push_range(s->act_ok, hbm_group_first(d, b), (int)d->banks_per_group, t + d->RRDL - d->act_reference);
+    hbm_push(&s->act_ok[b], t + rfc - d->act_reference);
+    hbm_push(&s->ref_ok[b], t + rfc);
+    hbm_push(&s->act_any, t + d->RREFD - d->act_reference);
+    hbm_push(&s->refpb_any, t + d->RREFD);
+    hbm_push(&s->refab_ok, t + rfc);
+    if (counts) {
+        hbm_window_push(s, t);
+    }
+}
+
+/* rfc: RFCab or RFMab. */
+HBM_INLINE void hbm_issue_refab(hbm_timing_t *s, const hbm_device_t *d, hbm_tick_t t, hbm_tick_t rfc)
+{
+    hbm_push(&s->act_any, t + rfc - d->act_reference);
+    hbm_push(&s->pre_any, t + rfc);
+    hbm_push(&s->refpb_any, t + rfc);
+    hbm_push(&s->refab_ok, t + rfc);
+}
+
+/* ---- by command, for co-simulation, probing and policy sets off the fast path ---- */
+
+hbm_tick_t hbm_timing_earliest(const hbm_timing_t *self, const hbm_device_t *device, int command, int bank);
+void hbm_timing_issue(hbm_timing_t *self, const hbm_device_t *device, int command, int bank, hbm_tick_t t);
+
+/* True for the commands of the row bus; the others use the column bus. */
+HBM_INLINE bool hbm_is_row_command(int command) { return command < HBM_CMD_RD || command > HBM_CMD_WRA; }
+
+#endif

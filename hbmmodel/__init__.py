@@ -1,0 +1,121 @@
+"""hbmmodel: what an AI run does to high-bandwidth memory - how fast, and why.
+
+This file owns the public names and nothing else. Every name is imported on first use, so that ``import hbmmodel`` costs
+a few milliseconds; it must not know how any of them works.
+
+Examples
+--------
+>>> import hbmmodel as hbm
+>>> hbm.System(hbm.device("HBM4_8000", variant="24Gb_12H"), stacks=8).n_pseudo_channels
+512
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hbmmodel import errors as errors
+    from hbmmodel.check import check as check
+    from hbmmodel.device import Device as Device
+    from hbmmodel.device import device as device
+    from hbmmodel.device import devices as devices
+    from hbmmodel.mapping import AddressMap as AddressMap
+    from hbmmodel.result import Result as Result
+    from hbmmodel.sim import simulate as simulate
+    from hbmmodel.system import Controller as Controller
+    from hbmmodel.system import System as System
+    from hbmmodel.trace import Trace as Trace
+    from hbmmodel.trace import read_trace as read_trace
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AddressMap",
+    "Controller",
+    "Device",
+    "Result",
+    "System",
+    "Trace",
+    "__version__",
+    "check",
+    "device",
+    "devices",
+    "errors",
+    "get_include",
+    "read_trace",
+    "simulate",
+]
+
+_HOME = {
+    "AddressMap": "hbmmodel.mapping",
+    "Controller": "hbmmodel.system",
+    "Device": "hbmmodel.device",
+    "Result": "hbmmodel.result",
+    "System": "hbmmodel.system",
+    "Trace": "hbmmodel.trace",
+    "check": "hbmmodel.check",
+    "device": "hbmmodel.device",
+    "devices": "hbmmodel.device",
+    "read_trace": "hbmmodel.trace",
+    "simulate": "hbmmodel.sim",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "errors":
+        return importlib.import_module("hbmmodel.errors")
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module 'hbmmodel' has no attribute {name!r}")
+    value = getattr(importlib.import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(__all__))
+
+
+class _Package(ModuleType):
+    """The package, with one rule more: ``device`` and ``check`` stay functions.
+
+    The import system binds a submodule as an attribute of its package. ``hbmmodel.device`` and ``hbmmodel.check`` are
+    submodules *and* public functions; without this rule, which of the two a user gets would depend on what was imported
+    before. The submodules stay reachable with ``from hbmmodel.device import ...``.
+    """
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if isinstance(value, ModuleType) and _HOME.get(name) == value.__name__:
+            value = getattr(value, name)
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
+
+
+def get_include() -> str:
+    """Directory that holds ``hbm.h``, the header of the C core.
+
+    Returns
+    -------
+    str
+        A path for a C compiler's ``-I``.
+
+    Raises
+    ------
+    HbmArgumentError
+        The header is neither installed nor beside the package.
+    """
+    from pathlib import Path
+
+    package = Path(__file__).resolve().parent
+    for folder in (package / "include", package.parent / "csrc"):
+        if (folder / "hbm.h").is_file():
+            return str(folder)
+    from hbmmodel.errors import HbmArgumentError
+
+    raise HbmArgumentError(f"hbm.h is not installed with {package}; reinstall hbmmodel")

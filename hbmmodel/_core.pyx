@@ -1,0 +1,456 @@
+"""The binding of the C core: validate, one C call without the GIL, check the code, wrap.
+
+It owns marshalling only: numpy arrays and plain dicts in and out.  It must not know files, traces or units other than
+the core's own (ticks of half a CK, bytes).
+"""
+from libc.stdlib cimport calloc, free
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
+from libc.string cimport memset
+
+from hbmmodel._chbm cimport *
+
+import numpy as np
+
+from hbmmodel.commands import COMMAND_DTYPE
+from hbmmodel.errors import BY_CODE, HbmArgumentError, HbmBusyError, HbmInternalError
+
+MAX_DIMS = 8
+
+
+cdef int raise_for(int code, str detail) except -1:
+    """Raises the exception class of a C error code."""
+    message = hbm_strerror(code).decode()
+    if detail:
+        message = f"{message}: {detail}"
+    raise BY_CODE.get(code, HbmInternalError)(message)
+
+
+def device_fields():
+    """Names of the device's numbers, in the core's order."""
+    return [hbm_device_field_name(i).decode() for i in range(hbm_device_n_fields())]
+
+
+def counter_names():
+    """Names of the counters of a pseudo-channel."""
+    return [hbm_counter_name(i).decode() for i in range(hbm_n_counters())]
+
+
+def histogram_edges():
+    """Lower edges of the latency histogram's buckets and one past the last, in ticks."""
+    return np.array([hbm_histogram_lower_edge(i) for i in range(hbm_histogram_n_buckets() + 1)], dtype=np.int64)
+
+
+def policies():
+    """The policies as the core describes them: kind -> list of {name, doc, parameters}."""
+    found = {}
+    i = 0
+    while hbm_policy_info(i) != NULL:
+        info = hbm_policy_info(i)
+        found.setdefault(info.kind.decode(), []).append(
+            {"name": info.name.decode(), "doc": info.text.decode(), "parameters": info.parameters.decode()}
+        )
+        i += 1
+    return found
+
+
+cdef int32_t policy_number(str kind, object name) except -1:
+    names = [entry["name"] for entry in policies()[kind]]
+    if name not in names:
+        raise HbmArgumentError(f"{kind} is {name!r}; choose one of {', '.join(names)}")
+    return names.index(name)
+
+
+cdef int fill_policy(dict policy, int64_t host_ticks, int64_t window, bint skip, bint log, int64_t epoch_ticks,
+                     hbm_policy_t *out) except -1:
+    memset(out, 0, sizeof(hbm_policy_t))
+    out.scheduler = policy_number("scheduler", policy["scheduler"])
+    out.page = policy_number("page_policy", policy["page_policy"])
+    out.refresh = policy_number("refresh", policy["refresh"])
+    out.cap = policy["cap"]
+    out.timeout_ticks = policy["timeout_ticks"]
+    out.postpone = policy["postpone"]
+    out.pull_in = policy["pull_in"]
+    out.refresh_scale = policy["refresh_scale"]
+    out.read_queue = policy["read_queue"]
+    out.write_queue = policy["write_queue"]
+    out.write_high = policy["write_high"]
+    out.write_low = policy["write_low"]
+    out.window = <int32_t>min(window, 1 << 30)
+    out.host_ticks = host_ticks
+    out.skip = skip
+    out.log_commands = log
+    out.epoch_ticks = epoch_ticks
+    return 0
+
+
+cdef class CoreDevice:
+    """A device as the core holds it, from ``Device.ticks()``."""
+
+    cdef hbm_device_t *ptr
+    cdef readonly dict ticks
+
+    def __cinit__(self, dict ticks not None):
+        cdef int32_t bad = -1
+        cdef int code
+        cdef int64_t[::1] view
+        names = device_fields()
+        missing = [name for name in names if name not in ticks]
+        if missing:
+            raise HbmArgumentError(f"device lacks the value {missing[0]}")
+        values = np.array([ticks[name] for name in names], dtype=np.int64)
+        view = values
+        code = hbm_device_create(&view[0], <int32_t>len(names), &self.ptr, &bad)
+        if code != 0:
+            raise_for(code, "" if bad < 0 else
+                      f"{names[bad]} = {ticks[names[bad]]} ({hbm_device_field_text(bad).decode()})")
+        self.ticks = dict(ticks)
+
+    def __dealloc__(self):
+        hbm_device_free(self.ptr)
+
+
+cdef class CoreMap:
+    """An address map: pieces (field, radix, multiplier) from the low end, and XOR terms (target, source, shift, mask)."""
+
+    cdef hbm_map_t *ptr
+    cdef readonly CoreDevice device
+    cdef readonly int stacks
+
+    def __cinit__(self, CoreDevice device not None, int stacks, pieces, xors=()):
+        cdef hbm_piece_t[64] piece
+        cdef hbm_xor_t[32] term
+        cdef int code
+        cdef int n = 0
+        cdef int m = 0
+        if len(pieces) > 64 or len(xors) > 32:
+            raise HbmArgumentError("an address map holds at most 64 pieces and 32 XOR terms")
+        for piece[n].field, piece[n].radix, piece[n].multiplier in pieces:
+            n += 1
+        for term[m].target, term[m].source, term[m].shift, term[m].mask in xors:
+            m += 1
+        code = hbm_map_create(device.ptr, stacks, piece, n, term, m, &self.ptr)
+        if code != 0:
+            raise_for(code, "")
+        self.device = device
+        self.stacks = stacks
+
+    def __dealloc__(self):
+        hbm_map_free(self.ptr)
+
+    @property
+    def capacity_bytes(self):
+        """Bytes that the map covers."""
+        return hbm_map_capacity_bytes(self.ptr)
+
+    def decode(self, const uint64_t[::1] address not None, bint wrap=False):
+        """Coordinates (n, 8) int32 of n byte addresses; IndexError names the first that is outside."""
+        cdef int64_t n = address.shape[0]
+        cdef int64_t bad = -1
+        cdef int32_t[:, ::1] view
+        cdef int code
+        out = np.zeros((n, 8), dtype=np.int32)
+        view = out
+        if n == 0:
+            return out
+        with nogil:
+            code = hbm_map_decode(self.ptr, &address[0], n, wrap, &view[0, 0], &bad)
+        if code != 0:
+            raise_for(code, f"address {address[bad]:#x} (entry {bad}) is not below the capacity "
+                            f"{self.capacity_bytes:#x}")
+        return out
+
+    def encode(self, const int32_t[:, ::1] coordinates not None):
+        """Byte addresses of n rows of coordinates."""
+        cdef int64_t n = coordinates.shape[0]
+        cdef int64_t bad = -1
+        cdef uint64_t[::1] view
+        cdef int code
+        if coordinates.shape[1] != 8:
+            raise HbmArgumentError("coordinates must have 8 columns")
+        out = np.zeros(n, dtype=np.uint64)
+        view = out
+        if n == 0:
+            return out
+        with nogil:
+            code = hbm_map_encode(self.ptr, &coordinates[0, 0], n, &view[0], &bad)
+        if code != 0:
+            raise_for(code, f"coordinates {list(np.asarray(coordinates[bad]))} (entry {bad}) are outside the device")
+        return out
+
+
+cdef class CoreSystem:
+    """All channels of a system.  One object belongs to one thread at a time; a second one gets HbmBusyError."""
+
+    cdef hbm_system_t *ptr
+    cdef readonly CoreMap map
+    cdef bint busy
+
+    def __cinit__(self, CoreMap map not None, dict policy not None, *, int64_t host_ticks, int64_t window,
+                  int threads, bint command_log, int64_t epoch_ticks, bint skip=True):
+        cdef hbm_policy_t filled
+        cdef int code
+        fill_policy(policy, host_ticks, window, skip, command_log, epoch_ticks, &filled)
+        code = hbm_system_create(map.device.ptr, map.ptr, &filled, threads, &self.ptr)
+        if code != 0:
+            raise_for(code, "")
+        self.map = map
+
+    def __dealloc__(self):
+        hbm_system_free(self.ptr)
+
+    cdef int enter(self) except -1:
+        if self.busy:
+            raise HbmBusyError("this system is running in another thread; make one system per thread")
+        self.busy = True
+        return 0
+
+    def requests(self, const uint64_t[::1] address not None, const uint8_t[::1] is_write not None,
+                 const int64_t[::1] tick, bint wrap, int64_t first_record=0):
+        """Feed a block of single-burst requests and run until all are accepted."""
+        cdef int64_t n = address.shape[0]
+        cdef int64_t bad = -1
+        cdef int code
+        cdef const int64_t *ticks = NULL
+        if is_write.shape[0] != n or (tick is not None and tick.shape[0] != n):
+            raise HbmArgumentError("address, is_write and tick differ in length")
+        if n == 0:
+            return
+        if tick is not None:
+            ticks = &tick[0]
+        self.enter()
+        try:
+            with nogil:
+                code = hbm_system_requests(self.ptr, &address[0], &is_write[0], ticks, n, wrap, &bad)
+        finally:
+            self.busy = False
+        if code != 0:
+            raise_for(code, "" if bad < 0 else
+                      f"record {first_record + bad}: address {address[bad]:#x} is not below the capacity "
+                      f"{self.map.capacity_bytes:#x}; check the trace's base or pass wrap=True")
+
+    def wave(self, list accesses not None, int64_t start, int32_t tile_bursts, bint drain, bint wrap):
+        """Run one wave.  accesses: tuples (base, run_bytes, dims, row_offsets or None, is_write, operation number).
+
+        Returns the end tick; raises with the index of the offending access in the exception's ``args[1]``."""
+        cdef int32_t n = <int32_t>len(accesses)
+        cdef int32_t bad = -1
+        cdef int64_t end = 0
+        cdef int code = 0
+        cdef const int64_t[::1] offsets
+        cdef hbm_access_t *list_of = <hbm_access_t *>calloc(max(n, 1), sizeof(hbm_access_t))
+        if list_of == NULL:
+            raise MemoryError
+        keep = []
+        self.enter()
+        try:
+            for i in range(n):
+                base, run_bytes, dims, row_offsets, is_write, operation = accesses[i]
+                if len(dims) > MAX_DIMS:
+                    raise HbmArgumentError(f"access {i} has {len(dims)} strided dimensions; at most {MAX_DIMS}")
+                list_of[i].base = base
+                list_of[i].run_bytes = run_bytes
+                list_of[i].n_dims = <int32_t>len(dims)
+                for k, (count, stride) in enumerate(dims):
+                    list_of[i].count[k] = count
+                    list_of[i].stride[k] = stride
+                if row_offsets is not None:
+                    if len(row_offsets) == 0:
+                        raise HbmArgumentError(f"access {i} has no rows")
+                    offsets = row_offsets
+                    keep.append(row_offsets)
+                    list_of[i].offsets = &offsets[0]
+                    list_of[i].n_offsets = offsets.shape[0]
+                list_of[i].is_write = is_write
+                list_of[i].operation = operation
+            with nogil:
+                code = hbm_system_wave(self.ptr, list_of, n, start, tile_bursts, drain, wrap, &end, &bad)
+            if code != 0:
+                message = hbm_strerror(code).decode()
+                raise BY_CODE.get(code, HbmInternalError)(message, bad)
+        finally:
+            self.busy = False
+            free(list_of)
+        return end
+
+    def operations(self, int32_t n):
+        """Table of the first n operations: dict of int64 arrays."""
+        cdef int code
+        dtype = np.dtype([(name, np.int64) for name in ("end_tick", "bursts_read", "bursts_written", "row_hits",
+                                                         "row_misses", "row_conflicts")])
+        out = np.zeros(n, dtype=dtype)
+        cdef char[::1] raw
+        if n > 0:
+            raw = out.view(np.int8).view("b")
+            code = hbm_system_operations(self.ptr, 0, n, <hbm_operation_result_t *><void *>&raw[0])
+            if code != 0:
+                raise_for(code, "")
+        return {name: np.ascontiguousarray(out[name]) for name in dtype.names}
+
+    def finish(self):
+        """Empty all queues, bring every channel to the common end; returns the end tick."""
+        cdef int64_t end = 0
+        cdef int code
+        self.enter()
+        try:
+            with nogil:
+                code = hbm_system_finish(self.ptr, &end)
+        finally:
+            self.busy = False
+        if code != 0:
+            raise_for(code, "")
+        return end
+
+    def counters(self):
+        """Counters by name: int64 arrays over pseudo-channels."""
+        cdef int64_t[:, ::1] view
+        names = counter_names()
+        table = np.zeros((hbm_system_n_pseudo_channels(self.ptr), len(names)), dtype=np.int64)
+        view = table
+        hbm_system_counters(self.ptr, &view[0, 0])
+        return {name: np.ascontiguousarray(table[:, i]) for i, name in enumerate(names)}
+
+    def histogram(self):
+        """Read latencies: uint64 counts per bucket of `histogram_edges`."""
+        cdef uint64_t[::1] view
+        out = np.zeros(hbm_histogram_n_buckets(), dtype=np.uint64)
+        view = out
+        hbm_system_histogram(self.ptr, &view[0])
+        return out
+
+    def epochs(self):
+        """Time series: dict epoch_ticks, bytes_read, bytes_written, n_act, n_ref."""
+        cdef int64_t epoch_ticks = 0
+        cdef int64_t n = hbm_system_epochs(self.ptr, &epoch_ticks)
+        cdef int64_t[:, ::1] view
+        table = np.zeros((4, max(n, 1)), dtype=np.int64)
+        view = table
+        code = hbm_system_epoch_table(self.ptr, n, &view[0, 0])
+        if code != 0:
+            raise_for(code, "")
+        rows = {name: table[i, :n].copy() for i, name in enumerate(("bytes_read", "bytes_written", "n_act", "n_ref"))}
+        return {"epoch_ticks": epoch_ticks, **rows}
+
+    def commands(self):
+        """The command log, ordered by stack, channel, tick."""
+        cdef int64_t n = hbm_system_n_commands(self.ptr)
+        return read_commands(n, self.ptr, NULL)
+
+
+cdef object read_commands(int64_t n, hbm_system_t *system, hbm_channel_run_t *run):
+    """Copies a log in blocks through the C struct into the packed dtype of the package."""
+    cdef hbm_command_t *block
+    cdef int64_t first = 0
+    cdef int64_t i
+    cdef int64_t m
+    cdef int64_t step = 1 << 16 if run == NULL else n
+    cdef char[::1] raw
+    out = np.zeros(n, dtype=COMMAND_DTYPE)
+    if n == 0:
+        return out
+    size = sizeof(hbm_command_t)
+    padded = np.dtype({
+        "names": ["tick", "stack", "channel", "pseudo_channel", "command", "sid", "bank_group", "bank", "row", "column"],
+        "formats": ["<i8", "<u2", "<u2", "u1", "u1", "u1", "u1", "u1", "<u4", "<u2"],
+        "offsets": [0, 8, 10, 12, 13, 14, 15, 16, 20, 24],
+        "itemsize": size,
+    })
+    buffer = np.zeros(min(step, n), dtype=padded)
+    raw = buffer.view(np.int8).view("b")
+    block = <hbm_command_t *><void *>&raw[0]
+    while first < n:
+        m = min(step, n - first)
+        if run != NULL:
+            hbm_channel_run_commands(run, block)
+        else:
+            hbm_system_commands(system, first, m, block)
+        for name in COMMAND_DTYPE.names:
+            out[name][first:first + m] = buffer[name][:m]
+        first += m
+    return out
+
+
+def run_channel(dict ticks not None, dict policy not None, arrival, is_write, bank, row, column, int64_t host_ticks=0,
+                int64_t window=0, bint skip=True, bint command_log=True):
+    """Run one channel on explicit coordinates: one array per pseudo-channel for each input.
+
+    Returns
+    -------
+    dict
+        ``commands`` (structured: tick, pseudo_channel, command, bank (flat), row, column), ``accept``, ``done``,
+        ``forwarded`` (lists of arrays), ``counters`` (name -> list per pseudo-channel), ``end_tick``.
+    """
+    cdef CoreDevice device = CoreDevice(ticks)
+    cdef hbm_policy_t filled
+    cdef hbm_channel_input_t[2] inputs
+    cdef hbm_channel_run_t *run = NULL
+    cdef int64_t end = 0
+    cdef int code
+    cdef const int64_t[::1] a
+    cdef const uint8_t[::1] w
+    cdef const int32_t[::1] b
+    cdef const int32_t[::1] r
+    cdef const int32_t[::1] c
+    cdef int64_t[::1] out_accept
+    cdef int64_t[::1] out_done
+    cdef uint8_t[::1] out_forwarded
+    cdef int64_t[:, ::1] table
+    n_pc = ticks["pseudo_channels"]
+    if len(arrival) != n_pc:
+        raise HbmArgumentError(f"one input per pseudo-channel is needed: {n_pc}, got {len(arrival)}")
+    fill_policy(policy, host_ticks, window, skip, command_log, 1 << 40, &filled)
+    keep = []
+    accept, done, forwarded = [], [], []
+    memset(inputs, 0, sizeof(inputs))
+    for p in range(n_pc):
+        n = len(arrival[p])
+        if any(len(x[p]) != n for x in (is_write, bank, row, column)):
+            raise HbmArgumentError(f"inputs of pseudo-channel {p} differ in length")
+        # one spare element, so that an empty input still has an address
+        arrays = [np.append(np.asarray(x[p], dtype=t), t(0)) for x, t in
+                  ((arrival, np.int64), (is_write, np.uint8), (bank, np.int32), (row, np.int32), (column, np.int32))]
+        outs = [np.full(n + 1, -1, dtype=np.int64), np.full(n + 1, -1, dtype=np.int64), np.zeros(n + 1, dtype=np.uint8)]
+        keep += arrays + outs
+        a, w, b, r, c = arrays
+        out_accept, out_done, out_forwarded = outs
+        inputs[p].arrival = &a[0]
+        inputs[p].is_write = &w[0]
+        inputs[p].bank = &b[0]
+        inputs[p].row = &r[0]
+        inputs[p].column = &c[0]
+        inputs[p].n = n
+        inputs[p].accept = &out_accept[0]
+        inputs[p].done = &out_done[0]
+        inputs[p].forwarded = &out_forwarded[0]
+        accept.append(outs[0][:n])
+        done.append(outs[1][:n])
+        forwarded.append(outs[2][:n])
+    code = hbm_channel_run_create(device.ptr, &filled, inputs, &run)
+    if code != 0:
+        raise_for(code, "")
+    try:
+        with nogil:
+            code = hbm_channel_run_execute(run, &end)
+        if code != 0:
+            raise_for(code, "")
+        names = counter_names()
+        counters = np.zeros((2, len(names)), dtype=np.int64)
+        table = counters
+        hbm_channel_run_counters(run, &table[0, 0])
+        log = read_commands(hbm_channel_run_n_commands(run), NULL, run)
+    finally:
+        hbm_channel_run_free(run)
+    dtype = np.dtype([("tick", np.int64), ("pseudo_channel", np.int32), ("command", np.int32), ("bank", np.int32),
+                      ("row", np.int64), ("column", np.int32)])
+    commands = np.zeros(len(log), dtype=dtype)
+    for name in ("tick", "pseudo_channel", "command", "row", "column"):
+        commands[name] = log[name]
+    commands["bank"] = ((log["sid"].astype(np.int32) * ticks["bank_groups"] + log["bank_group"])
+                        * ticks["banks_per_group"] + log["bank"])
+    return {
+        "commands": commands,
+        "accept": accept,
+        "done": done,
+        "forwarded": forwarded,
+        "counters": {name: [int(counters[p, i]) for p in range(n_pc)] for i, name in enumerate(names)},
+        "end_tick": end,
+    }

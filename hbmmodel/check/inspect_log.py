@@ -1,0 +1,233 @@
+"""Runs every rule over a command log.
+
+Owns `check`: it brings system, log and history together, hands each channel to the rules, and turns what they
+find into violations. Must not know any rule itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hbmmodel.check.buses import command_buses, command_edges, data_bus, slot_behind_act
+from hbmmodel.check.limits import Limits, limits_of
+from hbmmodel.check.pairs import distances
+from hbmmodel.check.refresh import activation_counts, bank_sets, refresh_rate
+from hbmmodel.check.state import addresses, bank_states, rows_open_too_long
+from hbmmodel.check.view import EVERY_BANK, Finding, View
+from hbmmodel.check.violation import Violation
+from hbmmodel.commands import COLUMN_COMMANDS, Command, Log, as_command_log, command_name
+from hbmmodel.errors import HbmArgumentError, HbmOverflowError
+
+if TYPE_CHECKING:
+    from hbmmodel.device import Device
+    from hbmmodel.system import System
+
+__all__ = ["check"]
+
+
+def check(
+    system_or_device: System | Device,
+    command_log: Log,
+    *,
+    limit: int | None = 1000,
+    initial: Log | None = None,
+) -> list[Violation]:
+    """Say where a command log breaks the protocol.
+
+    Parameters
+    ----------
+    system_or_device : System or Device
+        Whose rules apply. A system also tells how often it refreshes: with ``refresh="none"`` neither the
+        refresh rate nor tRAS(max) is judged; with a bare device the rate is not judged, because it is not
+        known.
+    command_log : ndarray of COMMAND_DTYPE, shape (n,)
+        The commands, sorted by (stack, channel, tick), in half-CK ticks from the start of the run.
+    limit : int or None
+        Return at most this many violations, those of the earliest rows; None: all.
+    initial : ndarray of COMMAND_DTYPE, optional
+        Commands that went before, on the same clock, e.g. the first part of a log that is checked in parts.
+        They set the scene and are not judged. Without it all banks are precharged at first and nothing has
+        been refreshed.
+
+    Returns
+    -------
+    list of Violation
+        In the order of the log; empty when the log is legal. A command that breaks several rules is listed
+        for each.
+
+    Raises
+    ------
+    HbmArgumentError
+        `command_log` is not a command log, or `system_or_device` neither a system nor a device.
+    HbmOverflowError
+        The log is too long for exact 64-bit times of this device.
+
+    Source
+    ------
+    JESD235D, JESD238B.01, JESD270-4/-4A as quoted by third parties; every rule and its source:
+    ``docs/model/checker.md``.
+
+    Examples
+    --------
+    >>> from hbmmodel.commands import Command, command_log
+    >>> from hbmmodel.device import device
+    >>> act = (0, 0, 0, 0, Command.ACT, 0, 0, 0, 7, 0)
+    >>> read = (64, 0, 0, 0, Command.RD, 0, 0, 0, 7, 3)
+    >>> for violation in check(device("HBM4_8000"), command_log([act, read])):
+    ...     print(violation.rule, violation.actual_ps, violation.required_ps)
+    tRCDRD 15500 16000
+    """
+    device, system = _parts(system_or_device)
+    log = as_command_log(command_log)
+    history = 0
+    if initial is not None:
+        before = as_command_log(initial)
+        history = len(before)
+        log = np.concatenate([before, log])
+    limits = limits_of(device)
+    _guard_range(log, limits)
+
+    findings = list(_unordered(log, history))
+    faults, usable = addresses(log, device.organisation, None if system is None else system.stacks)
+    findings += faults
+    for rows in _channels(log, usable):
+        findings += _judge(log, rows, limits, device, system)
+    return _violations(findings, log, history, limits, limit)
+
+
+def _parts(thing: Any) -> tuple[Device, Any]:
+    if hasattr(thing, "device") and hasattr(thing, "controller"):
+        return thing.device, thing
+    if hasattr(thing, "timing") and hasattr(thing, "organisation"):
+        return thing, None
+    raise HbmArgumentError(
+        f"check needs a System or a Device, not {type(thing).__name__}; "
+        "use hbmmodel.device(NAME) or hbmmodel.System(...)"
+    )
+
+
+def _guard_range(log: Log, limits: Limits) -> None:
+    if not len(log):
+        return
+    last = max(abs(int(log["tick"].min())), abs(int(log["tick"].max())))
+    longest = max(limits.times.values())
+    if last * limits.tick + 16 * longest >= 1 << 62:
+        raise HbmOverflowError(
+            f"tick {last} of the command log does not fit exact 64-bit times ({limits.per_ps} units per ps); "
+            "check the log in shorter parts that start near tick 0"
+        )
+
+
+def _place_key(log: Log) -> npt.NDArray[np.int64]:
+    key: npt.NDArray[np.int64] = log["stack"].astype(np.int64) << 16 | log["channel"]
+    return key
+
+
+def _unordered(log: Log, history: int) -> Iterator[Finding]:
+    """Rows that should stand earlier; rows are judged in order of time all the same."""
+    part = log[history:]
+    if len(part) < 2:
+        return
+    key = _place_key(part)
+    backwards = (key[1:] < key[:-1]) | ((key[1:] == key[:-1]) & (part["tick"][1:] < part["tick"][:-1]))
+    at = np.flatnonzero(backwards) + 1 + history
+    if len(at):
+        yield Finding("log.order", at, at - 1, detail="the log is not sorted by (stack, channel, tick)")
+
+
+def _channels(log: Log, usable: npt.NDArray[np.bool_]) -> Iterator[npt.NDArray[np.int64]]:
+    """Rows of each channel in order of time."""
+    rows = np.flatnonzero(usable)
+    key = _place_key(log)[rows]
+    order = np.lexsort((log["tick"][rows], key))
+    rows, key = rows[order], key[order]
+    yield from np.split(rows, np.flatnonzero(key[1:] != key[:-1]) + 1)
+
+
+def _judge(
+    log: Log, rows: npt.NDArray[np.int64], limits: Limits, device: Device, system: Any
+) -> Iterator[Finding]:
+    view = View(log, rows, limits, device.organisation)
+    by_bank = view.by_bank()
+    yield from command_edges(view, precharge_on_any_edge=device.command_bus.pre_any_edge)
+    yield from command_buses(view)
+    yield from slot_behind_act(view)
+    yield from data_bus(view)
+    yield from distances(view, by_bank)
+    yield from bank_states(by_bank)
+    yield from bank_sets(view)
+    rfm = device.rfm
+    yield from activation_counts(by_bank, raaimt=rfm.raaimt, raammt=rfm.raammt, raadec=rfm.raadec)
+    refreshes = system is None or system.controller.refresh != "none"
+    if refreshes:
+        yield from rows_open_too_long(by_bank)
+    if system is not None and refreshes:
+        multiplier = Fraction(system.refresh_multiplier)
+        yield from refresh_rate(view, postpone_max=device.postpone_max, multiplier=multiplier)
+
+
+def _violations(
+    findings: list[Finding], log: Log, history: int, limits: Limits, limit: int | None
+) -> list[Violation]:
+    """The earliest rows' findings as violations, the worst one of each rule and row."""
+    findings = [finding for finding in findings if len(finding.rows)]
+    if not findings:
+        return []
+    rows = np.concatenate([finding.rows for finding in findings])
+    source = np.repeat(np.arange(len(findings)), [len(finding.rows) for finding in findings])
+    within = np.concatenate([np.arange(len(finding.rows)) for finding in findings])
+    judged = np.flatnonzero(rows >= history)
+    judged = judged[np.argsort(rows[judged], kind="stable")]
+    violations: list[Violation] = []
+    row, worst = -1, dict[str, tuple[int, Finding, int]]()
+    for number in judged.tolist():
+        if rows[number] != row:
+            violations += _of_row(row, worst, log, history, limits)
+            if limit is not None and len(violations) >= limit:
+                return violations[:limit]
+            row, worst = int(rows[number]), {}
+        finding, at = findings[int(source[number])], int(within[number])
+        missing = 0
+        if finding.actual is not None and finding.required is not None:
+            missing = int(abs(finding.required[at] - finding.actual[at]))
+        if finding.rule not in worst or missing > worst[finding.rule][0]:
+            worst[finding.rule] = (missing, finding, at)
+    violations += _of_row(row, worst, log, history, limits)
+    return violations if limit is None else violations[:limit]
+
+
+def _of_row(
+    row: int, worst: dict[str, tuple[int, Finding, int]], log: Log, history: int, limits: Limits
+) -> Iterator[Violation]:
+    for _, finding, at in worst.values():
+        previous = int(finding.previous[at])
+        timed = finding.actual is not None and finding.required is not None
+        yield Violation(
+            index=row - history,
+            rule=finding.rule,
+            command=command_name(int(log["command"][row])),
+            previous_index=None if previous < 0 else previous - history,
+            time_ps=limits.ps(int(log["tick"][row]) * limits.tick),
+            required_ps=limits.ps(finding.required[at]) if timed and finding.required is not None else None,
+            actual_ps=limits.ps(finding.actual[at]) if timed and finding.actual is not None else None,
+            location=_location(log[row]),
+            detail=finding.detail,
+        )
+
+
+def _location(entry: Any) -> str:
+    text = f"stack {entry['stack']} channel {entry['channel']} pc {entry['pseudo_channel']}"
+    code = int(entry["command"])
+    if code > Command.RFMpb or EVERY_BANK >> code & 1:
+        return text
+    text += f" sid {entry['sid']} bg {entry['bank_group']} bank {entry['bank']}"
+    if code == Command.ACT or code in COLUMN_COMMANDS:
+        text += f" row {entry['row']}"
+    if code in COLUMN_COMMANDS:
+        text += f" column {entry['column']}"
+    return text

@@ -1,0 +1,81 @@
+"""``hbmmodel check``: a command log against the protocol of a device. Exit code 3 when it breaks a rule."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hbmmodel.cli.common import build_system, echo_json, json_option, system_options
+
+if TYPE_CHECKING:
+    from hbmmodel.check import Violation
+
+__all__ = ["command"]
+
+
+@click.command("check")
+@click.argument("log", metavar="LOG")
+@system_options
+@click.option(
+    "--limit", type=click.IntRange(1), default=1000, show_default=True, metavar="N", help="Violations to find at most."
+)
+@json_option
+def command(log: str, limit: int, as_json: bool, **options: Any) -> int:
+    """Check LOG, a command log (CSV or Parquet) or a saved result that holds one.
+
+    A saved result brings its own system; with --device or other options of a system, those are used instead.
+    Exit code 0: legal; 3: violations were found; 2: the log cannot be read.
+    """
+    from hbmmodel.check import check
+    from hbmmodel.commands import read_log
+    from hbmmodel.errors import HbmArgumentError
+    from hbmmodel.result import Result
+
+    if Path(log).is_dir():
+        result = Result.load(log)
+        if result.command_log is None:
+            raise HbmArgumentError(f"{log} holds no command log; record one with hbmmodel run --command-log")
+        commands, system = result.command_log, result.system
+        if any(options.values()):
+            system = build_system(**options)
+    else:
+        if options["device"] is None:
+            raise click.UsageError("a log does not say its device; give --device NAME (and --variant)")
+        commands, system = read_log(log), build_system(**options)
+    violations = check(system, commands, limit=limit)
+    if as_json:
+        echo_json(
+            {
+                "log": log,
+                "device": system.device.name,
+                "variant": system.device.variant,
+                "commands": len(commands),
+                "legal": not violations,
+                "violations": [_plain(violation) for violation in violations],
+            }
+        )
+    else:
+        for violation in violations:
+            click.echo(str(violation))
+        found = f"{limit} or more" if len(violations) >= limit else str(len(violations))
+        click.echo(
+            f"{len(commands)} commands on {system.device.name} {system.device.variant}: "
+            + (f"{found} violations" if violations else "legal")
+        )
+    return 3 if violations else 0
+
+
+def _plain(violation: Violation) -> dict[str, Any]:
+    return {
+        "index": violation.index,
+        "rule": violation.rule,
+        "command": violation.command,
+        "previous_index": violation.previous_index,
+        "time_ps": violation.time_ps,
+        "required_ps": violation.required_ps,
+        "actual_ps": violation.actual_ps,
+        "location": violation.location,
+        "detail": violation.detail,
+    }

@@ -1,0 +1,50 @@
+"""The table of commands. Owns their names and order; each command's module is imported only when it is used."""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+
+import hbmmodel
+
+__all__ = ["COMMANDS", "cli"]
+
+COMMANDS = {
+    "devices": ("hbmmodel.cli.devices", "List the device presets, or show one with its sources."),
+    "run": ("hbmmodel.cli.run", "Simulate a trace and report what it took."),
+    "info": ("hbmmodel.cli.info", "Describe a trace, a saved result, or the policies."),
+    "report": ("hbmmodel.cli.report", "Print or write the report of a saved result."),
+    "convert": ("hbmmodel.cli.convert", "Convert a trace to another format."),
+    "check": ("hbmmodel.cli.check", "Check a command log against the protocol of a device."),
+    "explain": ("hbmmodel.cli.explain", "Say where an address lies: stack, channel, bank, row, column."),
+    "validate": ("hbmmodel.cli.validate", "Repeat recorded runs of other programs and compare."),
+}
+"""Command to (module, help); the module's attribute ``command`` is the click command."""
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands by name only."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(COMMANDS[cmd_name][0]).command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        # From the table, so that help imports no command.
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(hbmmodel.__version__, prog_name="hbmmodel")
+def cli() -> None:
+    """What an AI run does to high-bandwidth memory: how fast, and why.
+
+    Exit codes: 0 ok, 1 a fault of hbmmodel, 2 bad input or usage, 3 protocol violations found, 130 interrupted.
+    """

@@ -1,0 +1,162 @@
+"""What several commands share: the options that describe a system, ``--set``, JSON output.
+
+Owns the way from option strings to a `System`; must not know traces or results.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from hbmmodel.system import System
+
+__all__ = ["DEFAULT_DEVICE", "build_system", "echo_json", "json_option", "parse_settings", "system_options"]
+
+DEFAULT_DEVICE = "HBM4_8000"
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+
+
+def system_options(function: F) -> F:
+    """Add the options that describe a memory system; they reach the command as keyword arguments of `build_system`."""
+    options = (
+        click.option("--device", default=None, metavar="NAME", help=f"Device preset [default: {DEFAULT_DEVICE}]."),
+        click.option("--variant", default=None, metavar="NAME", help="Density and height, e.g. 24Gb_12H."),
+        click.option("--stacks", type=int, default=None, metavar="N", help="Stacks [default: 1]."),
+        click.option("--mapping", default=None, metavar="MAP", help="Name of an address map, or an expression."),
+        click.option("--scheduler", default=None, metavar="NAME", help="frfcfs, frfcfs_cap or fcfs."),
+        click.option("--page-policy", default=None, metavar="NAME", help="open, closed or timeout."),
+        click.option("--refresh", default=None, metavar="NAME", help="per_bank, all_bank or none."),
+        click.option("--read-queue", type=int, default=None, metavar="N", help="Reads queued per pseudo-channel."),
+        click.option("--write-queue", type=int, default=None, metavar="N", help="Writes queued per pseudo-channel."),
+        click.option(
+            "--set",
+            "settings",
+            multiple=True,
+            metavar="KEY=VALUE",
+            help="Any other field of the system, the controller or the device: host_latency_ns=80, cap=8, tRCDRD_ns=14. "
+            "May be repeated.",
+        ),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
+    """``KEY=VALUE`` strings to a dict; values are read as int, float, ``none``, or text.
+
+    Raises
+    ------
+    click.UsageError
+        A string has no ``=``, an empty key, or a key that another one has set.
+
+    Examples
+    --------
+    >>> parse_settings(["cap=8", "tRCDRD_ns=14.5", "write_high=none", "mapping=row-column"])
+    {'cap': 8, 'tRCDRD_ns': 14.5, 'write_high': None, 'mapping': 'row-column'}
+    """
+    parsed: dict[str, Any] = {}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        key, text = key.strip(), text.strip()
+        if not equals or not key or not text:
+            raise click.UsageError(f"--set {setting!r} is not KEY=VALUE, as in --set cap=8")
+        if key in parsed:
+            raise click.UsageError(f"--set {key} is given twice")
+        parsed[key] = _value(text)
+    return parsed
+
+
+def _value(text: str) -> Any:
+    if text.lower() == "none":
+        return None
+    for kind in (lambda t: int(t, 0), float):
+        try:
+            value = kind(text)
+        except ValueError:
+            continue
+        return value if math.isfinite(value) else text
+    return text
+
+
+def build_system(
+    *,
+    device: str | None,
+    variant: str | None,
+    settings: Sequence[str],
+    stacks: int | None = None,
+    mapping: str | None = None,
+    scheduler: str | None = None,
+    page_policy: str | None = None,
+    refresh: str | None = None,
+    read_queue: int | None = None,
+    write_queue: int | None = None,
+) -> System:
+    """The system that the options describe.
+
+    Raises
+    ------
+    click.UsageError
+        A setting is malformed, or given both as an option and with ``--set``.
+    HbmError
+        A value is out of range or a name unknown.
+    """
+    from hbmmodel.device import device as make_device
+    from hbmmodel.system import Controller, System
+
+    options: dict[str, dict[str, Any]] = {
+        "controller": {
+            "scheduler": scheduler,
+            "page_policy": page_policy,
+            "refresh": refresh,
+            "read_queue": read_queue,
+            "write_queue": write_queue,
+        },
+        "system": {"stacks": stacks, "mapping": mapping},
+        "device": {},
+    }
+    chosen = {place: {k: v for k, v in values.items() if v is not None} for place, values in options.items()}
+    own = {
+        "controller": {f.name for f in fields(Controller)},
+        "system": {f.name for f in fields(System)} - {"device", "controller"},
+    }
+    for key, value in parse_settings(settings).items():
+        place, _, name = key.rpartition(".")
+        if not place:
+            place = next((p for p, names in own.items() if name in names), "device")
+        if place not in chosen:
+            raise click.UsageError(f"--set {key}: a key begins with system., controller., device. or nothing")
+        if place in own and name not in own[place]:
+            raise click.UsageError(f"--set {key}: the {place} has no {name!r}; it has {', '.join(sorted(own[place]))}")
+        if name in chosen[place]:
+            raise click.UsageError(f"--set {key}: {name} is also given as --{name.replace('_', '-')}")
+        chosen[place][name] = value
+    return System(
+        make_device(device or DEFAULT_DEVICE, variant, **chosen["device"]),
+        controller=Controller(**chosen["controller"]),
+        **chosen["system"],
+    )
+
+
+def echo_json(content: Any) -> None:
+    """Print JSON with stable order; numpy scalars and exact fractions become numbers."""
+    click.echo(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False, default=_plain))
+
+
+def _plain(value: Any) -> Any:
+    from fractions import Fraction
+
+    if isinstance(value, Fraction):
+        return int(value) if value.denominator == 1 else float(value)
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} has no JSON form")

@@ -1,0 +1,143 @@
+"""The refresh engine of one pseudo-channel, as section *Refresh* of ``docs/model/controller.md`` has it.
+
+Owns: what is owed, the target bank (per bank) or the pending flag (all banks), and the command wanted for it.
+Must not know: the scheduler, and whether the wanted command is legal.  Of the queues it asks only whether
+they are empty and whether they hold an entry for a bank.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from hbmmodel.reference.policy import ChannelPolicy
+from hbmmodel.reference.queues import Queue
+from hbmmodel.reference.timing import Command, History
+
+
+@dataclass(frozen=True)
+class Target:
+    """A bank to be refreshed, and the command (REFpb or RFMpb) that does it."""
+
+    bank: int
+    command: Command
+
+
+class RefreshEngine:
+    """Decides, on even ticks, what is to be refreshed.
+
+    Parameters
+    ----------
+    pc
+        Number of the pseudo-channel; it sets the phase.
+    ticks
+        Device fields in ticks.
+    policy
+        Refresh mode, postponing, pulling in, temperature multiplier.
+    history
+        Open rows and RAA counts of the pseudo-channel.
+    queues
+        Its read queue and its write queue.
+    """
+
+    def __init__(
+        self,
+        pc: int,
+        ticks: Mapping[str, int],
+        policy: ChannelPolicy,
+        history: History,
+        queues: tuple[Queue, Queue],
+    ) -> None:
+        self._mode = policy.refresh
+        self._postpone = policy.postpone
+        self._pull_in = policy.pull_in
+        self._raaimt = ticks["RAAIMT"]
+        self._history = history
+        self._queues = queues
+        base = ticks["REFI"] if self._mode == "all_bank" else ticks["REFIpb"]
+        self._interval = max(2, base * policy.refresh_scale_num // policy.refresh_scale_den)
+        self._phase = pc * (self._interval // 2)
+        self._issued = 0
+        self.owed = 0
+        self.pending = False
+        self.target: Target | None = None
+        self._banks = history.banks.count
+        self._set = set(range(self._banks))
+        self._last_refreshed = self._banks - 1
+
+    def look_at_clock(self, tick: int) -> None:
+        """Step 1 of an even tick: update what is owed; then, without a target or pending, choose."""
+        if self._mode == "none":
+            return
+        # The k-th refresh, k = 1, 2, ..., is due at k * interval + phase.
+        due = max(0, (tick - self._phase) // self._interval)
+        self.owed = due - self._issued
+        if self.target is not None or self.pending:
+            return
+        # "a bank whose RAA >= RAAIMT becomes the target ... considered before REFpb": before REFab too.
+        self.target = self._rfm_target()
+        if self.target is not None:
+            return
+        if self._mode == "per_bank":
+            self.target = self._per_bank_target()
+        else:
+            self.pending = self._all_bank_due()
+
+    def blocked(self, bank: int) -> bool:
+        """Whether the bank may get no ACT and no column command."""
+        return self.pending or (self.target is not None and self.target.bank == bank)
+
+    def wanted(self) -> tuple[Command, int] | None:
+        """Name the row command the engine wants, with its bank (0 for the all-bank commands)."""
+        if self.pending:
+            any_open = any(row is not None for row in self._history.open_row)
+            return (Command.PREab if any_open else Command.REFab), 0
+        if self.target is not None:
+            is_open = self._history.open_row[self.target.bank] is not None
+            return (Command.PREpb if is_open else self.target.command), self.target.bank
+        return None
+
+    def record(self, command: Command, bank: int) -> None:
+        """Take note of an issued command."""
+        if command is Command.REFab:
+            self._issued += 1
+            self.pending = False
+        elif command is Command.REFpb:
+            self._issued += 1
+            self.target = None
+            # "after the last bank refreshed": by REFpb; an RFMpb does not move the cyclic order.
+            self._last_refreshed = bank
+            self._set.discard(bank)
+            if not self._set:
+                self._set = set(range(self._banks))
+        elif command is Command.RFMpb:
+            self.target = None
+
+    def _queues_empty(self) -> bool:
+        return all(len(queue) == 0 for queue in self._queues)
+
+    def _in_either_queue(self, bank: int) -> bool:
+        return any(queue.of_bank(bank) for queue in self._queues)
+
+    def _rfm_target(self) -> Target | None:
+        if self._raaimt > 0:
+            for bank in range(self._banks):
+                if self._history.raa[bank] >= self._raaimt:
+                    return Target(bank, Command.RFMpb)
+        return None
+
+    def _per_bank_target(self) -> Target | None:
+        after_last = [(self._last_refreshed + 1 + i) % self._banks for i in range(self._banks)]
+        in_order = [bank for bank in after_last if bank in self._set]
+        if self.owed >= max(1, self._postpone):
+            return Target(in_order[0], Command.REFpb)
+        if self.owed >= 1 or (self.owed > -self._pull_in and self._queues_empty()):
+            for bank in in_order:
+                if not self._in_either_queue(bank):
+                    return Target(bank, Command.REFpb)
+        return None
+
+    def _all_bank_due(self) -> bool:
+        if self.owed >= 1 and (self.owed > self._postpone or self._queues_empty()):
+            return True
+        return self.owed > -self._pull_in and self._queues_empty()

@@ -1,0 +1,299 @@
+"""What a report says, before it is drawn: headline, sections of sentences, bars and tables.
+
+Owns the selection and the words; must not know widths, characters or file formats (`text`, `markdown`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hbmmodel.device.model import CONFIDENCE
+from hbmmodel.device.ticks import SYMBOLS
+from hbmmodel.report.units import bytes_text, count_text, rate_text, share_text, time_text
+from hbmmodel.result.summary import LOST
+
+if TYPE_CHECKING:
+    from hbmmodel.result import Result
+    from hbmmodel.system import System
+
+__all__ = ["Bar", "Grid", "Report", "Section", "describe", "describe_system"]
+
+TOP_OPERATIONS = 10
+
+CAUSES = {
+    "data": "moving data",
+    "no_request": "nothing to do",
+    "refresh": "refresh",
+    "activate_precharge": "opening and closing rows",
+    "activate_window": "activation rate (tRRD, tFAW)",
+    "turnaround": "read/write turnaround",
+    "bank_group": "same bank group (tCCDL)",
+    "sid": "other stack ID (tCCDR)",
+    "command_bus": "command buses",
+}
+
+@dataclass(frozen=True)
+class Bar:
+    """One line of a bar chart; `share` in 0..1."""
+
+    label: str
+    share: float
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table of text; the columns named in `left` are aligned left, the others right."""
+
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    left: tuple[int, ...] = (0,)
+
+
+@dataclass(frozen=True)
+class Section:
+    """A title, sentences, and at most one chart or table."""
+
+    title: str
+    sentences: tuple[str, ...] = ()
+    bars: tuple[Bar, ...] = ()
+    grid: Grid | None = None
+
+
+@dataclass(frozen=True)
+class Report:
+    """A headline, its sentences, and sections."""
+
+    title: str
+    sentences: tuple[str, ...]
+    sections: tuple[Section, ...]
+
+
+def describe(result: Result) -> Report:
+    """Say what a result says.
+
+    Returns
+    -------
+    Report
+        The same sections for every result; those that have nothing to show (no operations) are left out.
+    """
+    sections = (
+        _account(result),
+        _latency(result),
+        _rows(result),
+        _spread(result),
+        _operations(result),
+        _assumptions(result),
+    )
+    name = result.trace.get("name")
+    return Report(
+        title=f"{_machine(result.system)}" + (f": {name}" if name else ""),
+        sentences=_headline(result),
+        sections=tuple(section for section in sections if section is not None),
+    )
+
+
+def describe_system(system: System) -> str:
+    """One line: stacks, device, capacity, peak and policies."""
+    c = system.controller
+    return (
+        f"{_machine(system)}: {bytes_text(system.capacity_bytes)}, {rate_text(system.peak_gb_per_s)} peak; "
+        f"{c.scheduler}, {c.page_policy} page, {c.refresh.replace('_', '-')} refresh, map {system.mapping}"
+    )
+
+
+def _machine(system: System) -> str:
+    return f"{system.stacks} x {system.device.name} {system.device.variant}".rstrip()
+
+
+def _headline(result: Result) -> tuple[str, ...]:
+    s = result.summary
+    moved = (s["bytes_read"] or 0) + (s["bytes_written"] or 0)
+    first = (
+        f"{bytes_text(moved)} moved in {time_text(s['time_ns'])}: {rate_text(s['bandwidth_gb_per_s'] or 0)}, "
+        f"{share_text(s['fraction_of_peak'])} of the {rate_text(s['peak_gb_per_s'] or 0)} peak."
+    )
+    causes = sorted(
+        ((share or 0, cause) for cause in LOST if cause != "data" and (share := s[f"lost_share_{cause}"])), reverse=True
+    )
+    sentences = [first]
+    if causes:
+        largest = " and ".join(f"{CAUSES[cause]} ({share_text(share)})" for share, cause in causes[:2])
+        sentences.append(f"The data bus lost most time to {largest}.")
+    if s["read_fraction"] is not None:
+        sentences.append(f"Reads are {share_text(s['read_fraction'])} of the bytes.")
+    return tuple(sentences)
+
+
+def _account(result: Result) -> Section:
+    s = result.summary
+    data = s["lost_share_data"]
+    if data is None:
+        return Section("Where the time of the data bus went", ("No time passed.",))
+    rest = sorted(((s[f"lost_share_{c}"] or 0.0, c) for c in LOST if c != "data"), key=lambda pair: -pair[0])
+    return Section(
+        f"Where the other {share_text(1 - data)} of the data bus's time went",
+        (),
+        (
+            Bar(CAUSES["data"], data),
+            *(Bar(CAUSES[cause], share) for share, cause in rest),
+        ),
+    )
+
+
+def _latency(result: Result) -> Section:
+    s = result.summary
+    if s["read_latency_ns_mean"] is None:
+        return Section("Read latency", ("No read reached a bank.",))
+    error = result.histogram.relative_error
+    grid = Grid(
+        ("", "mean", "median", "99 %", "99.9 %", "max"),
+        (
+            (
+                "controller to data",
+                *(time_text(s[f"read_latency_ns_{k}"]) for k in ("mean", "p50", "p99", "p999", "max")),
+            ),
+            (
+                "with the host path",
+                *(
+                    time_text((s[f"read_latency_ns_{k}"] or 0.0) + (s["host_latency_ns"] or 0.0))
+                    for k in ("mean", "p50", "p99", "p999", "max")
+                ),
+            ),
+        ),
+    )
+    return Section(
+        "Read latency",
+        (
+            f"The host path is an input of {time_text(s['host_latency_ns'])}. "
+            f"Percentiles are within {100 * error:.2g} % (buckets); mean and maximum are exact.",
+        ),
+        grid=grid,
+    )
+
+
+def _rows(result: Result) -> Section:
+    s = result.summary
+    total = sum(int(s[k] or 0) for k in ("row_hits", "row_misses", "row_conflicts"))
+    bursts = int(s["n_rd"] or 0) + int(s["n_wr"] or 0)
+    acts = int(s["n_act"] or 0)
+    sentences = []
+    if acts and bursts:
+        sentences.append(f"{bursts / acts:.3g} bursts per activation.")
+    refreshes = int(s["n_ref_ab"] or 0) + int(s["n_ref_pb"] or 0)
+    if refreshes == 0:
+        sentences.append("No refresh was issued.")
+    grid = Grid(
+        ("requests", "", "", "commands", ""),
+        tuple(
+            zip(
+                ("row hits", "row misses", "row conflicts", "forwarded", "", ""),
+                (
+                    *(count_text(s[k] or 0) for k in ("row_hits", "row_misses", "row_conflicts", "reads_forwarded")),
+                    "",
+                    "",
+                ),
+                (
+                    *(
+                        share_text((s[k] or 0) / total if total else None)
+                        for k in ("row_hits", "row_misses", "row_conflicts")
+                    ),
+                    "",
+                    "",
+                    "",
+                ),
+                ("ACT", "PRE", "RD", "WR", "REFpb + RFMpb", "REFab + RFMab"),
+                (
+                    *(count_text(s[k] or 0) for k in ("n_act", "n_pre", "n_rd", "n_wr")),
+                    count_text((s["n_ref_pb"] or 0) + (s["n_rfm_pb"] or 0)),
+                    count_text((s["n_ref_ab"] or 0) + (s["n_rfm_ab"] or 0)),
+                ),
+                strict=True,
+            )
+        ),
+        left=(0, 3),
+    )
+    return Section("Rows and commands", tuple(sentences), grid=grid)
+
+
+def _spread(result: Result) -> Section | None:
+    channels = result.channels
+    if len(channels) < 2:
+        return None
+    share = channels["fraction_of_peak"]
+    low, high = int(np.argmin(share)), int(np.argmax(share))
+
+    def where(i: int) -> str:
+        c = channels
+        return f"stack {c['stack'][i]} channel {c['channel'][i]} pseudo-channel {c['pseudo_channel'][i]}"
+
+    return Section(
+        "Spread over channels",
+        (
+            f"{len(channels)} pseudo-channels carry {share_text(float(share.mean()))} of their peak on average, from "
+            f"{share_text(float(share[low]))} ({where(low)}) to {share_text(float(share[high]))} ({where(high)}).",
+        ),
+    )
+
+
+def _operations(result: Result) -> Section | None:
+    operations = result.operations
+    if len(operations) == 0:
+        return None
+    order = np.argsort(-operations["duration_ns"], kind="stable")[:TOP_OPERATIONS]
+    total = sum(float(d) for d in operations["duration_ns"])
+    rows = tuple(
+        (
+            str(row["index"]),
+            str(row["name"]),
+            str(row["phase"]),
+            time_text(row["duration_ns"]),
+            share_text(row["duration_ns"] / total if total else None),
+            bytes_text(row["bytes_read"]),
+            bytes_text(row["bytes_written"]),
+            rate_text(row["bandwidth_gb_per_s"]),
+        )
+        for row in operations.take(order).rows()
+    )
+    return Section(
+        f"Longest operations ({len(rows)} of {len(operations)})",
+        (),
+        grid=Grid(("op", "name", "phase", "time", "share", "read", "written", "rate"), rows, left=(1, 2)),
+    )
+
+
+def _assumptions(result: Result) -> Section:
+    system, s = result.system, result.summary
+    c = system.controller
+    sentences = [
+        describe_system(system) + ".",
+        f"Window {bytes_text(system.window_bytes)} of reads in flight per stack."
+        if system.window_bytes
+        else "Reads in flight are limited by the queues only.",
+    ]
+    for key, text in (("mode", "Trace mode {}."), ("order", "Operands interleaved by {}.")):
+        if result.trace.get(key):
+            sentences.append(text.format(result.trace[key]))
+    if system.refresh_multiplier != 1.0:
+        sentences.append(f"Refresh interval x {system.refresh_multiplier:g}, as for a hot device.")
+    if c.refresh == "none":
+        sentences.append("Refresh is off: a real device would lose its data.")
+    if s["random_gathers"]:
+        sentences.append(f"{count_text(s['random_gathers'])} gathers had no recorded indices; theirs were drawn at random.")
+    if s["padding_bytes"]:
+        sentences.append(f"{bytes_text(s['padding_bytes'])} were moved only because bursts are whole.")
+    if s["l2_hit_rate"] is not None:
+        sentences.append(f"An on-chip filter answered {share_text(s['l2_hit_rate'])} of the bursts.")
+    by_confidence: dict[str, list[str]] = {}
+    for symbol in SYMBOLS.values():
+        by_confidence.setdefault(system.device.timing[symbol].confidence, []).append(symbol)
+    told = ", ".join(f"{len(by_confidence[grade])} {grade}" for grade in CONFIDENCE if grade in by_confidence)
+    sentences.append(f"Confidence of the device's times: {told} (hbmmodel devices show says where each is from).")
+    for grade, text in (("estimate", "Estimates"), ("simulator", "From other simulators"), ("user", "Given by you")):
+        if grade in by_confidence:
+            sentences.append(f"{text}: {', '.join(by_confidence[grade])}.")
+    if s["energy_pj"] is None:
+        sentences.append("Energy, power and temperature are not modelled; their keys are empty.")
+    return Section("Assumptions", tuple(sentences))

@@ -1,0 +1,290 @@
+"""`Result`: what a run left behind, and its making from the core's raw arrays.
+
+Owns the tables' columns and the conservation laws that every run must satisfy; must not know how files are written
+(`store`) or how a report looks.
+"""
+
+from __future__ import annotations
+
+import html
+import importlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hbmmodel.errors import HbmArgumentError, HbmInternalError
+from hbmmodel.result.histogram import Histogram
+from hbmmodel.result.summary import COUNTERS, LOST, Number, summarise
+from hbmmodel.result.table import Table
+from hbmmodel.system import System
+
+__all__ = ["Result"]
+
+REPORTS = {".txt": "hbmmodel.report:write_text", ".md": "hbmmodel.report:write_markdown"}
+"""Report writers by suffix, as dotted names: a result asks for its picture without knowing the painter."""
+
+OPERATION_COLUMNS = (
+    *("index", "name", "phase", "start_ns", "end_ns", "duration_ns", "bytes_read", "bytes_written"),
+    *("bandwidth_gb_per_s", "row_hits", "row_misses", "row_conflicts"),
+)
+TIMELINE_COLUMNS = (
+    *("epoch", "start_ns", "end_ns", "bytes_read", "bytes_written", "bandwidth_gb_per_s", "fraction_of_peak"),
+    *("n_act", "n_ref"),
+)
+
+
+def _rate(amount: NDArray[Any], duration_ns: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Bytes over ns = GB/s; 0 where no time passed."""
+    return np.divide(amount, duration_ns, out=np.zeros(len(amount)), where=duration_ns > 0)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Result:
+    """What one simulation left behind.
+
+    Attributes
+    ----------
+    system : System
+        What was simulated.
+    summary : dict of str to int, float or None
+        Flat, with the same keys for every run (`hbmmodel.result.KEYS` says what each means).
+    channels : Table
+        One row per pseudo-channel (``stack, channel, pseudo_channel``), all counters, ``bandwidth_gb_per_s``,
+        ``fraction_of_peak`` (of that pseudo-channel) and ``read_latency_ns_mean`` (0.0 where nothing was read).
+    operations : Table
+        One row per operation of the trace: ``index, name, phase, start_ns, end_ns, duration_ns, bytes_read,
+        bytes_written, bandwidth_gb_per_s, row_hits, row_misses, row_conflicts``. Without operations, no rows.
+    timeline : Table
+        One row per epoch: ``epoch, start_ns, end_ns, bytes_read, bytes_written, bandwidth_gb_per_s, fraction_of_peak,
+        n_act, n_ref``. The last epoch ends with the run.
+    histogram : Histogram
+        Read latencies in ticks.
+    command_log : structured array (`hbmmodel.commands.COMMAND_DTYPE`) or None
+        Every command, if it was recorded.
+    trace : dict
+        What is known of the trace: name, format, hash, ... (JSON types).
+    provenance : dict
+        Version, host, command line, time (JSON types; see `hbmmodel.provenance`).
+    """
+
+    system: System
+    summary: dict[str, Number]
+    channels: Table
+    operations: Table
+    timeline: Table
+    histogram: Histogram
+    command_log: NDArray[Any] | None
+    trace: dict[str, Any]
+    provenance: dict[str, Any]
+
+    @classmethod
+    def from_raw(
+        cls, system: System, trace_info: Mapping[str, Any], raw: Mapping[str, Any], provenance: Mapping[str, Any]
+    ) -> Result:
+        """Wrap what the core returned, after checking what every run must conserve.
+
+        Parameters
+        ----------
+        system : System
+            What was simulated.
+        trace_info : mapping
+            JSON types; ``padding_bytes`` and ``random_gathers`` enter the summary.
+        raw : mapping
+            ``end_tick``; ``counters`` (name to int64 array, one element per pseudo-channel, index ``(stack * channels +
+            channel) * pseudo_channels + pseudo_channel``); ``histogram``, ``histogram_edges``; ``operations``,
+            ``epochs``, ``command_log``, ``l2`` (each may be None or missing).
+        provenance : mapping
+            See `hbmmodel.provenance.collect`.
+
+        Raises
+        ------
+        HbmInternalError
+            A counter is missing, or a conservation law is broken.
+        """
+        end_tick = int(raw["end_tick"])
+        tick_ps = raw.get("tick_ps", system.tick_ps)
+        if tick_ps != system.tick_ps:
+            raise HbmInternalError(f"the core ran with ticks of {tick_ps} ps, the system has {system.tick_ps} ps")
+        histogram = Histogram(
+            np.asarray(raw["histogram_edges"], dtype=np.int64), np.asarray(raw["histogram"], dtype=np.uint64)
+        )
+        channels = _channels(system, end_tick, raw["counters"])
+        _check_conservation(end_tick, channels, histogram)
+        log = raw.get("command_log")
+        return cls(
+            system=system,
+            summary=summarise(system, end_tick, channels, histogram, {**trace_info, "l2": raw.get("l2")}),
+            channels=channels,
+            operations=_operations(system, raw.get("operations")),
+            timeline=_timeline(system, end_tick, raw.get("epochs")),
+            histogram=histogram,
+            command_log=None if log is None else np.asarray(log),
+            trace=dict(trace_info),
+            provenance=dict(provenance),
+        )
+
+    def save(self, directory: str | os.PathLike[str]) -> Path:
+        """Write the result to a directory, all of it or nothing (see `hbmmodel.result.store.save`).
+
+        Returns
+        -------
+        Path
+            The directory.
+
+        Raises
+        ------
+        HbmArgumentError
+            The path exists and is not a result.
+        OSError
+            The directory cannot be written.
+        """
+        from hbmmodel.result import store
+
+        return store.save(self, Path(directory))
+
+    @classmethod
+    def load(cls, directory: str | os.PathLike[str]) -> Result:
+        """Read a saved result and verify every file (see `hbmmodel.result.store.load`).
+
+        Raises
+        ------
+        HbmArgumentError
+            Not a result, a file missing or damaged, or written by a newer version.
+        """
+        from hbmmodel.result import store
+
+        return store.load(Path(directory))
+
+    def report(self, path: str | os.PathLike[str]) -> Path:
+        """Write a report that a person can read; the suffix chooses the form: ``.txt`` or ``.md``.
+
+        Raises
+        ------
+        HbmArgumentError
+            There is no report of that suffix.
+        """
+        target = Path(path)
+        writer = REPORTS.get(target.suffix.lower())
+        if writer is None:
+            raise HbmArgumentError(
+                f"no report is written as {target.suffix or 'a file without suffix'!r} ({target}); "
+                f"choose one of {', '.join(REPORTS)}"
+            )
+        module, _, function = writer.partition(":")
+        getattr(importlib.import_module(module), function)(self, target)
+        return target
+
+    def __repr__(self) -> str:
+        s = self.summary
+        return (
+            f"<Result {self.system.stacks} x {self.system.device.name} {self.system.device.variant}: "
+            f"{s['time_ns']:.6g} ns, {s['bandwidth_gb_per_s']:.6g} GB/s, {100 * (s['fraction_of_peak'] or 0):.1f} % of peak>"
+        )
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{html.escape(key)}</td><td>{'' if value is None else format(value, '.6g')}</td></tr>"
+            for key, value in self.summary.items()
+        )
+        return f"<p>{html.escape(repr(self))}</p><table>{rows}</table>"
+
+
+def _channels(system: System, end_tick: int, counters: Mapping[str, Any]) -> Table:
+    missing = [name for name in COUNTERS if name not in counters]
+    if missing:
+        raise HbmInternalError(f"the core returned no counter {', '.join(missing)}")
+    n = system.n_pseudo_channels
+    org = system.device.organisation
+    index = np.arange(n, dtype=np.int64)
+    columns: dict[str, Any] = {
+        "stack": index // (org.channels * org.pseudo_channels),
+        "channel": index // org.pseudo_channels % org.channels,
+        "pseudo_channel": index % org.pseudo_channels,
+    }
+    for name in (*COUNTERS, *(extra for extra in counters if extra not in COUNTERS)):
+        column = np.asarray(counters[name], dtype=np.int64)
+        if column.shape != (n,):
+            raise HbmInternalError(f"counter {name} has shape {column.shape}; there are {n} pseudo-channels")
+        columns[name] = column
+    tick_ns = float(system.tick_ps / 1000)
+    moved = columns["bytes_read"] + columns["bytes_written"]
+    columns["bandwidth_gb_per_s"] = _rate(moved, np.full(n, end_tick * tick_ns))
+    columns["fraction_of_peak"] = columns["bandwidth_gb_per_s"] / (system.peak_gb_per_s / n)
+    timed = columns["reads_timed"]
+    columns["read_latency_ns_mean"] = tick_ns * np.divide(
+        columns["read_latency_ticks_sum"], timed, out=np.zeros(n), where=timed > 0
+    )
+    return Table(columns)
+
+
+def _check_conservation(end_tick: int, channels: Table, histogram: Histogram) -> None:
+    """What every finished run conserves; a broken law is a fault of the core and never a user's."""
+    lost = np.sum([channels[counter] for counter in LOST.values()], axis=0)
+    for what, got, want in (
+        ("the account of the data bus", lost, np.full(len(channels), end_tick, dtype=np.int64)),
+        ("requests completed", channels["requests_out"], channels["requests_in"]),
+    ):
+        wrong = np.flatnonzero(got != want)
+        if wrong.size:
+            i = int(wrong[0])
+            raise HbmInternalError(
+                f"{what} of stack {channels['stack'][i]} channel {channels['channel'][i]} pseudo-channel "
+                f"{channels['pseudo_channel'][i]} is {got[i]}, not {want[i]}; please report this"
+            )
+    timed = int(channels["reads_timed"].sum())
+    if histogram.n != timed:
+        raise HbmInternalError(f"the latency histogram holds {histogram.n} reads of {timed}; please report this")
+
+
+def _operations(system: System, raw: Mapping[str, Any] | None) -> Table:
+    if raw is None:
+        raw = {
+            name: np.empty(0, dtype=object if name in ("name", "phase") else np.int64)
+            for name in (
+                *("index", "name", "phase", "start_tick", "end_tick", "bytes_read", "bytes_written"),
+                *("row_hits", "row_misses", "row_conflicts"),
+            )
+        }
+    tick_ns = float(system.tick_ps / 1000)
+    start = np.asarray(raw["start_tick"], dtype=np.int64)
+    end = np.asarray(raw["end_tick"], dtype=np.int64)
+    counts = {
+        name: np.asarray(raw[name], dtype=np.int64)
+        for name in ("index", "bytes_read", "bytes_written", "row_hits", "row_misses", "row_conflicts")
+    }
+    duration_ns = (end - start) * tick_ns
+    columns = {
+        **counts,
+        "name": np.asarray(raw["name"], dtype=object),
+        "phase": np.asarray(raw["phase"], dtype=object),
+        "start_ns": start * tick_ns,
+        "end_ns": end * tick_ns,
+        "duration_ns": duration_ns,
+        "bandwidth_gb_per_s": _rate(counts["bytes_read"] + counts["bytes_written"], duration_ns),
+    }
+    return Table({name: columns[name] for name in OPERATION_COLUMNS})
+
+
+def _timeline(system: System, end_tick: int, raw: Mapping[str, Any] | None) -> Table:
+    if raw is None:
+        raw = {"epoch_ticks": 1, **{k: np.empty(0) for k in ("bytes_read", "bytes_written", "n_act", "n_ref")}}
+    counts = {k: np.asarray(raw[k]).astype(np.int64) for k in ("bytes_read", "bytes_written", "n_act", "n_ref")}
+    tick_ns = float(system.tick_ps / 1000)
+    epoch = np.arange(len(counts["bytes_read"]), dtype=np.int64)
+    start = epoch * int(raw["epoch_ticks"])
+    end = np.minimum(start + int(raw["epoch_ticks"]), end_tick)
+    bandwidth = _rate(counts["bytes_read"] + counts["bytes_written"], (end - start) * tick_ns)
+    columns = {
+        **counts,
+        "epoch": epoch,
+        "start_ns": start * tick_ns,
+        "end_ns": end * tick_ns,
+        "bandwidth_gb_per_s": bandwidth,
+        "fraction_of_peak": bandwidth / system.peak_gb_per_s,
+    }
+    return Table({name: columns[name] for name in TIMELINE_COLUMNS})

@@ -1,0 +1,262 @@
+"""A result on disk: one Parquet file per table and ``result.json``.
+
+Owns the directory's layout, its versions and its safety (written beside the target and renamed, every file checked by
+size and SHA-256 on loading); must not know what the numbers mean.
+
+Layout, version 1: ``result.json`` (identity, system, trace, provenance, and name, bytes and sha256 of each file),
+``summary.parquet`` (one row; empty cell = None), ``channels.parquet``, ``operations.parquet``, ``timeline.parquet``,
+``histogram.parquet``, and ``commands.parquet`` if a command log was recorded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hbmmodel.errors import HbmArgumentError, HbmError
+from hbmmodel.result.histogram import Histogram
+from hbmmodel.result.result import Result
+from hbmmodel.result.summary import Number
+from hbmmodel.result.table import Table
+from hbmmodel.system import System
+
+__all__ = ["FORMAT", "FORMAT_VERSION", "check_target", "is_result", "load", "read_manifest", "save"]
+
+FORMAT = "hbmmodel-result"
+FORMAT_VERSION = 1
+MANIFEST = "result.json"
+
+
+def is_result(directory: Path) -> bool:
+    """Whether a directory holds a saved result (of any version)."""
+    try:
+        manifest = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(manifest, dict) and manifest.get("format") == FORMAT
+
+
+def check_target(directory: Path) -> None:
+    """Refuse a place that a result must not be written to, before anything is computed.
+
+    Raises
+    ------
+    HbmArgumentError
+        `directory` exists and is neither empty nor a result.
+    OSError
+        Its parent is missing or cannot be written.
+    """
+    if directory.is_symlink() or (directory.exists() and not directory.is_dir()):
+        raise HbmArgumentError(f"{directory} exists and is not a directory; name another place for the result")
+    if directory.exists() and any(directory.iterdir()) and not is_result(directory):
+        raise HbmArgumentError(
+            f"{directory} exists and is not a saved result; it is left as it is: name another directory"
+        )
+    parent = directory.absolute().parent
+    if not parent.is_dir():
+        raise FileNotFoundError(f"{parent} does not exist; make it before saving a result in it")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise PermissionError(f"{parent} cannot be written; name another place for the result")
+
+
+def save(result: Result, directory: Path) -> Path:
+    """Write `result` to `directory`: complete, or not at all.
+
+    An older result there is replaced; files in it that are not part of a result are kept.
+
+    Raises
+    ------
+    HbmArgumentError, OSError
+        As `check_target`.
+    """
+    directory = Path(os.path.normpath(directory.absolute()))
+    check_target(directory)
+    work = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", suffix=".part", dir=directory.parent))
+    try:
+        _write(result, work)
+        work.chmod(0o777 & ~_umask())
+        _replace(work, directory)
+    except BaseException:
+        shutil.rmtree(work, ignore_errors=True)
+        raise
+    return directory
+
+
+def load(directory: Path) -> Result:
+    """Read what `save` wrote.
+
+    Raises
+    ------
+    HbmArgumentError
+        `directory` is not a result, a file is missing, damaged or malformed, or the result was written by a newer version.
+    """
+    manifest = read_manifest(directory)
+    for name, entry in manifest["files"].items():
+        _verify(directory / name, entry)
+    try:
+        names = manifest["files"]
+        tables = {
+            name: Table.read_parquet(directory / f"{name}.parquet")
+            for name in ("channels", "operations", "timeline", "histogram")
+        }
+        return Result(
+            system=System.from_dict(manifest["system"]),
+            summary=_read_summary(directory / "summary.parquet"),
+            channels=tables["channels"],
+            operations=tables["operations"],
+            timeline=tables["timeline"],
+            histogram=Histogram.from_table(tables["histogram"]),
+            command_log=_read_log(directory / "commands.parquet") if "commands.parquet" in names else None,
+            trace=manifest["trace"],
+            provenance=manifest["provenance"],
+        )
+    except HbmError as error:
+        raise HbmArgumentError(f"{directory}: {error}") from error
+    except (KeyError, TypeError, ValueError, IndexError, OSError) as error:
+        raise HbmArgumentError(f"{directory}: the saved result is malformed ({error})") from error
+
+
+def read_manifest(directory: Path) -> dict[str, Any]:
+    """``result.json``, checked for identity and version.
+
+    Raises
+    ------
+    HbmArgumentError
+        Missing, malformed, or of a newer version.
+    """
+    path = directory / MANIFEST
+    if not directory.is_dir():
+        raise HbmArgumentError(f"{directory}: no such directory; a saved result is a directory with {MANIFEST}")
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise HbmArgumentError(f"{directory} has no {MANIFEST}; it is not a saved result") from None
+    except ValueError as error:
+        raise HbmArgumentError(f"{path} is damaged: {error}") from None
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise HbmArgumentError(f"{path}: field 'format' is not {FORMAT!r}; it is not a saved result")
+    version = manifest.get("format_version")
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise HbmArgumentError(f"{path}: field 'format_version' is {version!r}; expected a whole number")
+    if version > FORMAT_VERSION:
+        provenance = manifest.get("provenance")
+        writer = provenance.get("version", "?") if isinstance(provenance, dict) else "?"
+        raise HbmArgumentError(
+            f"{path} has format version {version}, written by hbmmodel {writer}; this program reads up to version "
+            f"{FORMAT_VERSION}: upgrade hbmmodel"
+        )
+    for name, kind in (("files", dict), ("system", dict), ("trace", dict), ("provenance", dict)):
+        if not isinstance(manifest.get(name), kind):
+            raise HbmArgumentError(f"{path}: field {name!r} is missing or not an object")
+    for name in ("summary", "channels", "operations", "timeline", "histogram"):
+        if f"{name}.parquet" not in manifest["files"]:
+            raise HbmArgumentError(f"{path}: field 'files' does not list {name}.parquet")
+    for name, entry in manifest["files"].items():
+        if not isinstance(entry, dict) or Path(name).name != name:
+            raise HbmArgumentError(f"{path}: field 'files' has a malformed entry {name!r}")
+    return manifest
+
+
+def _write(result: Result, work: Path) -> None:
+    _write_summary(result.summary, work / "summary.parquet")
+    result.channels.write_parquet(work / "channels.parquet")
+    result.operations.write_parquet(work / "operations.parquet")
+    result.timeline.write_parquet(work / "timeline.parquet")
+    result.histogram.to_table().write_parquet(work / "histogram.parquet")
+    if result.command_log is not None:
+        log = result.command_log
+        Table({name: log[name] for name in log.dtype.names or ()}).write_parquet(work / "commands.parquet")
+    manifest = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "device_hash": result.system.device.content_hash(),
+        "system_hash": result.system.content_hash(),
+        "system": result.system.to_dict(),
+        "trace": result.trace,
+        "provenance": result.provenance,
+        "files": {
+            path.name: {"bytes": path.stat().st_size, "sha256": _sha256(path)} for path in sorted(work.iterdir())
+        },
+    }
+    with open(work / MANIFEST, "w", encoding="utf-8") as file:
+        json.dump(manifest, file, indent=1, ensure_ascii=False)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _replace(work: Path, directory: Path) -> None:
+    if not directory.exists():
+        os.rename(work, directory)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", suffix=".old", dir=directory.parent))
+    os.rename(directory, old)
+    try:
+        os.rename(work, directory)
+    except BaseException:
+        os.rename(old, directory)
+        raise
+    ours = {path.name for path in directory.iterdir()} | {MANIFEST, "commands.parquet"}
+    for path in old.iterdir():
+        if path.name not in ours:
+            os.rename(path, directory / path.name)
+    shutil.rmtree(old)
+
+
+def _umask() -> int:
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _verify(path: Path, entry: dict[str, Any]) -> None:
+    try:
+        size = path.stat().st_size
+        digest = _sha256(path) if size == entry.get("bytes") else None
+    except FileNotFoundError:
+        raise HbmArgumentError(f"{path} is missing; the saved result is incomplete") from None
+    except OSError as error:
+        raise HbmArgumentError(f"{path} cannot be read: {error.strerror}") from None
+    if digest is None:
+        raise HbmArgumentError(f"{path} is damaged: it has {size} bytes, {entry.get('bytes')} were written")
+    if digest != entry.get("sha256"):
+        raise HbmArgumentError(f"{path} is damaged: its content is not what was written (SHA-256 differs)")
+
+
+def _write_summary(summary: dict[str, Number], path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    kinds = {int: pa.int64(), float: pa.float64(), type(None): pa.null()}
+    row = {name: pa.array([value], type=kinds[type(value)]) for name, value in summary.items()}
+    pq.write_table(pa.table(row), path)
+
+
+def _read_summary(path: Path) -> dict[str, Number]:
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(path)
+    if table.num_rows != 1:
+        raise HbmArgumentError(f"{path.name} has {table.num_rows} rows; a summary has one")
+    return {name: table.column(name)[0].as_py() for name in table.column_names}
+
+
+def _read_log(path: Path) -> NDArray[Any]:
+    table = Table.read_parquet(path)
+    log = np.empty(len(table), dtype=[(name, table[name].dtype) for name in table.names])
+    for name in table.names:
+        log[name] = table[name]
+    return log

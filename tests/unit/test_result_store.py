@@ -1,0 +1,201 @@
+"""A saved result comes back as it was, is never half there, and tells clearly what is wrong with it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hbmmodel.errors import HbmArgumentError
+from hbmmodel.result import Result, store
+from hbmmodel.system import System
+
+Make = Callable[..., Any]
+
+
+@pytest.fixture
+def saved(one_channel: System, make_result: Make, tmp_path: Path) -> Path:
+    path: Path = make_result(one_channel, log=True).save(tmp_path / "run")
+    return path
+
+
+@pytest.mark.parametrize("log", [False, True])
+@pytest.mark.parametrize("which", ["one_channel", "eight_stacks"])
+def test_a_result_survives_the_disk(
+    which: str, log: bool, make_result: Make, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    result = make_result(request.getfixturevalue(which), log=log)
+    again = Result.load(result.save(tmp_path / "run"))
+    assert again.summary == result.summary
+    assert list(again.summary) == list(result.summary)
+    assert [type(v) for v in again.summary.values()] == [type(v) for v in result.summary.values()]
+    assert again.system == result.system
+    for name in ("channels", "operations", "timeline"):
+        assert getattr(again, name) == getattr(result, name)
+    assert again.histogram.to_table() == result.histogram.to_table()
+    assert again.trace == result.trace and again.provenance == result.provenance
+    if log:
+        assert again.command_log is not None and again.command_log.dtype == result.command_log.dtype
+        assert np.array_equal(again.command_log, result.command_log)
+    else:
+        assert again.command_log is None
+
+
+def test_empty_tables_survive_the_disk(one_channel: System, make_raw: Make, tmp_path: Path) -> None:
+    raw = make_raw(one_channel, reads=False)
+    raw.update(operations=None, epochs=None)
+    result = Result.from_raw(one_channel, {}, raw, {})
+    again = Result.load(result.save(tmp_path / "run"))
+    assert again.summary == result.summary
+    assert again.operations == result.operations and again.timeline == result.timeline
+
+
+def test_the_manifest_says_what_was_run(saved: Path, one_channel: System) -> None:
+    manifest = json.loads((saved / "result.json").read_text())
+    assert manifest["device_hash"] == one_channel.device.content_hash()
+    assert manifest["system_hash"] == one_channel.content_hash()
+    assert manifest["provenance"]["command_line"] == ["hbmmodel", "run"]
+    assert {p.name for p in saved.iterdir()} == {*manifest["files"], "result.json"}
+
+
+def test_saving_again_replaces_the_result_and_keeps_other_files(
+    saved: Path, eight_stacks: System, make_result: Make
+) -> None:
+    (saved / "notes.txt").write_text("mine")
+    result = make_result(eight_stacks)
+    result.save(saved)
+    assert Result.load(saved).summary == result.summary
+    assert (saved / "notes.txt").read_text() == "mine"
+    assert not (saved / "commands.parquet").exists()
+    assert [p.name for p in saved.parent.iterdir()] == ["run"]
+
+
+def test_a_directory_that_is_not_a_result_is_left_alone(one_channel: System, make_result: Make, tmp_path: Path) -> None:
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter1.tex").write_text("years of work")
+    with pytest.raises(HbmArgumentError, match="not a saved result"):
+        make_result(one_channel).save(tmp_path / "thesis")
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(HbmArgumentError, match="not a directory"):
+        make_result(one_channel).save(tmp_path / "file")
+    assert [p.name for p in (tmp_path / "thesis").iterdir()] == ["chapter1.tex"]
+    make_result(one_channel).save(tmp_path / "thesis" / "run")
+
+
+def test_an_empty_directory_is_a_fine_place(one_channel: System, make_result: Make, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    make_result(one_channel).save(tmp_path / "run")
+    Result.load(tmp_path / "run")
+
+
+def test_a_missing_parent_is_named(one_channel: System, make_result: Make, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="nowhere does not exist"):
+        make_result(one_channel).save(tmp_path / "nowhere" / "run")
+
+
+@pytest.mark.parametrize("failure", [OSError("disk full"), KeyboardInterrupt()])
+def test_a_save_that_fails_leaves_the_old_result_and_no_litter(
+    saved: Path, eight_stacks: System, make_result: Make, monkeypatch: pytest.MonkeyPatch, failure: BaseException
+) -> None:
+    before = Result.load(saved).summary
+
+    def fail(*_: Any) -> None:
+        raise failure
+
+    monkeypatch.setattr(store, "_write_summary", fail)
+    with pytest.raises(type(failure)):
+        make_result(eight_stacks).save(saved)
+    assert Result.load(saved).summary == before
+    assert [p.name for p in saved.parent.iterdir()] == ["run"]
+
+
+def test_a_rename_that_fails_puts_the_old_result_back(
+    saved: Path, eight_stacks: System, make_result: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = Result.load(saved).summary
+    rename = os.rename
+
+    def fail_into_place(source: Path, target: Path) -> None:
+        if str(source).endswith(".part"):
+            raise OSError("no")
+        rename(source, target)
+
+    monkeypatch.setattr(store.os, "rename", fail_into_place)
+    with pytest.raises(OSError, match="no"):
+        make_result(eight_stacks).save(saved)
+    assert Result.load(saved).summary == before
+    assert [p.name for p in saved.parent.iterdir()] == ["run"]
+
+
+@pytest.mark.parametrize("name", ["summary", "channels", "operations", "timeline", "histogram", "commands"])
+def test_a_missing_file_is_named(saved: Path, name: str) -> None:
+    (saved / f"{name}.parquet").unlink()
+    with pytest.raises(HbmArgumentError, match=rf"{name}\.parquet is missing"):
+        Result.load(saved)
+
+
+def test_a_damaged_file_is_named(saved: Path) -> None:
+    path = saved / "channels.parquet"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(HbmArgumentError, match=r"channels\.parquet is damaged.*SHA-256"):
+        Result.load(saved)
+    path.write_bytes(content[:-5])
+    with pytest.raises(HbmArgumentError, match=r"channels\.parquet is damaged.*bytes"):
+        Result.load(saved)
+
+
+def edit(saved: Path, **changes: Any) -> None:
+    manifest = json.loads((saved / "result.json").read_text())
+    for key, value in changes.items():
+        if value is None:
+            del manifest[key]
+        else:
+            manifest[key] = value
+    (saved / "result.json").write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"format_version": 2}, "format version 2, written by hbmmodel 0.1.0.*upgrade"),
+        ({"format_version": "1"}, "'format_version' is '1'"),
+        ({"format": "other"}, "'format' is not 'hbmmodel-result'"),
+        ({"files": None}, "'files' is missing"),
+        ({"files": {}}, "does not list summary.parquet"),
+        ({"system": None}, "'system' is missing"),
+        ({"system": {"stacks": 1}}, "device"),
+    ],
+)
+def test_a_manifest_that_cannot_be_read_is_told_apart(saved: Path, changes: dict[str, Any], message: str) -> None:
+    edit(saved, **changes)
+    with pytest.raises(HbmArgumentError, match=message) as error:
+        Result.load(saved)
+    assert "\n" not in str(error.value) and "run" in str(error.value)
+
+
+def test_a_file_name_that_leaves_the_directory_is_refused(saved: Path) -> None:
+    manifest = json.loads((saved / "result.json").read_text())
+    edit(saved, files={**manifest["files"], "../secret": {"bytes": 1, "sha256": ""}})
+    with pytest.raises(HbmArgumentError, match="malformed entry"):
+        Result.load(saved)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "null", "\x00"])
+def test_a_manifest_that_is_not_ours_is_refused(saved: Path, content: str) -> None:
+    (saved / "result.json").write_text(content)
+    with pytest.raises(HbmArgumentError, match=r"result\.json"):
+        Result.load(saved)
+
+
+def test_a_place_without_a_result_is_told(tmp_path: Path) -> None:
+    with pytest.raises(HbmArgumentError, match="no such directory"):
+        Result.load(tmp_path / "nothing")
+    with pytest.raises(HbmArgumentError, match=r"has no result\.json"):
+        Result.load(tmp_path)
