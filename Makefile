@@ -40,7 +40,7 @@ test-python: build $(STAMP)-test
 lint: build $(STAMP)-lint
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
-	$(VENV)/bin/cython-lint hbmmodel
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" cython-lint hbmmodel
 	$(VENV)/bin/lint-imports
 
 bench: build $(STAMP)-test

@@ -1,12 +1,12 @@
 """Builds the two extension modules on the C core; all metadata lives in pyproject.toml.
 
-``csrc/*.c`` becomes the static library ``hbmcore``, compiled under our own warnings. ``hbmmodel._core`` (Cython: the
-product's binding) and ``hbmmodel._ffi`` (cffi: the public mirror of ``hbm.h``) both link it; generated C is compiled
-without those warnings. This file must not know what any C file is about.
+``csrc/*.c`` becomes the static library ``hbmcore``, compiled under our own warnings. ``hbmmodel._core``
+(Cython: the product's binding) and ``hbmmodel._ffi`` (cffi: the public mirror of ``hbm.h``) both link it;
+generated C is compiled without those warnings. This file must not know what any C file is about.
 
-Switches (environment; any combination; each has its own build folder, and the last one built is the one in place):
-``HBM_CHECKED=1`` assertions and bounds checks on; ``HBM_SANITIZE=1`` AddressSanitizer and UndefinedBehaviorSanitizer;
-``HBM_COVERAGE=1`` gcov counters. None of them changes a result.
+Switches (environment, any combination; each has its own build folder, the last one built is in place):
+``HBM_CHECKED=1`` assertions and bounds checks on; ``HBM_SANITIZE=1`` AddressSanitizer and
+UndefinedBehaviorSanitizer; ``HBM_COVERAGE=1`` gcov counters. None of them changes a result.
 """
 
 from __future__ import annotations
@@ -22,59 +22,62 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 
-ROOT = Path(__file__).resolve().parent
-CHECKED, SANITIZE, COVERAGE = (
-    os.environ.get(f"HBM_{name}", "") not in ("", "0") for name in ("CHECKED", "SANITIZE", "COVERAGE")
-)
-MODE = "-".join(n for n, on in (("checked", CHECKED), ("sanitize", SANITIZE), ("coverage", COVERAGE)) if on) or "release"
+
+def switch(name: str) -> bool:
+    """True when the environment sets the switch to anything but 0."""
+    return os.environ.get(name, "") not in ("", "0")
+
+
+CHECKED, SANITIZE, COVERAGE = switch("HBM_CHECKED"), switch("HBM_SANITIZE"), switch("HBM_COVERAGE")
+MODES = {"checked": CHECKED, "sanitize": SANITIZE, "coverage": COVERAGE}
+BUILD_BASE = os.path.join("build", "-".join(name for name, on in MODES.items() if on) or "release")
 
 C_SOURCES = sorted(glob("csrc/*.c"))
 C_DEPENDS = ["setup.py", *C_SOURCES, *sorted(glob("csrc/*.h")), *sorted(glob("csrc/*.def"))]
 PUBLIC_HEADERS = ("csrc/hbm.h", "csrc/errors.def")
 
-# -ffp-contract=off: the same numbers on every machine. After Python's own flags, so ours win.
+# They come after Python's own flags, so ours win. -ffp-contract=off: the same numbers on every machine.
 CFLAGS = ["-std=c11", "-O3", "-g0", "-fvisibility=hidden", "-ffp-contract=off", "-pthread"]
-WARNINGS = [
-    *("-Wall", "-Wextra", "-Wpedantic", "-Wmissing-prototypes", "-Wstrict-prototypes", "-Wconversion", "-Wshadow"),
-    *("-Wpointer-arith", "-Wcast-qual", "-Wwrite-strings"),
-]
 LDFLAGS = ["-pthread"]
-if not (ROOT / "PKG-INFO").exists():  # a checkout; who builds a release must not fail on a newer compiler's warning
+WARNINGS = [
+    *("-Wall", "-Wextra", "-Wpedantic", "-Wmissing-prototypes", "-Wstrict-prototypes", "-Wconversion"),
+    *("-Wshadow", "-Wpointer-arith", "-Wcast-qual", "-Wwrite-strings"),
+]
+if not Path("PKG-INFO").exists():  # a checkout; a release must build with tomorrow's compiler too
     WARNINGS.append("-Werror")
 if sys.platform == "linux":
     LDFLAGS.append("-Wl,--exclude-libs,ALL")  # an extension exports its PyInit only
 if CHECKED:
     CFLAGS += ["-UNDEBUG", "-DHBM_CHECKED"]
 if SANITIZE:
-    CFLAGS += ["-O1", "-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"]
+    CFLAGS += ["-O1", "-g1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
     LDFLAGS.append("-fsanitize=address,undefined")
 if COVERAGE:
     CFLAGS += ["-O0", "--coverage"]
     LDFLAGS.append("--coverage")
-# A binding makes one C call per batch: what its own code costs does not matter, the time to compile it at -O3 does.
+# A binding makes one C call per batch: what its own code costs does not matter, the time to compile it does.
 BINDING_CFLAGS = [*CFLAGS, "-O1", "-Wno-unused-function"]
 
 
 class BuildExt(build_ext):
-    """``build_ext`` that builds the C core first, and keeps its objects between in-place and editable builds."""
+    """``build_ext`` that builds the C core first, and keeps objects between in-place and editable builds."""
 
     def pre_run(self, ext: Extension, ffi: object) -> None:
-        """cffi's hook: gives its extension the flags of ours."""
+        """The hook of cffi: gives its extension the flags of ours."""
         ext.depends = [*C_DEPENDS, "hbmmodel/_ffi_build.py"]
         ext.extra_compile_args, ext.extra_link_args = BINDING_CFLAGS, LDFLAGS
 
     def run(self) -> None:
         clib = self.get_finalized_command("build_clib")
         if self.inplace or self.editable_mode:
-            base = self.get_finalized_command("build").build_base
-            self.build_lib = os.path.join(base, f"inplace.{sysconfig.get_config_var('SOABI')}")
+            self.build_lib = os.path.join(BUILD_BASE, f"inplace.{sysconfig.get_config_var('SOABI')}")
             self.build_temp = clib.build_temp = clib.build_clib = os.path.join(self.build_lib, "temp")
         self.run_command("build_clib")
         super().run()
 
 
 class BuildPy(build_py):
-    """``build_py`` that adds the public header, for ``hbmmodel.get_include()``. (In a checkout that is ``csrc``.)"""
+    """``build_py`` that adds the public header, for ``hbmmodel.get_include()``; a checkout has ``csrc``."""
 
     def run(self) -> None:
         super().run()
@@ -89,7 +92,7 @@ core = Extension(
     "hbmmodel._core",
     sources=["hbmmodel/_core.pyx"],
     include_dirs=["csrc"],
-    depends=C_DEPENDS,
+    depends=[*C_DEPENDS, *glob("hbmmodel/*.pxd")],
     extra_compile_args=BINDING_CFLAGS,
     extra_link_args=LDFLAGS,
 )
@@ -117,7 +120,7 @@ setup(
     cffi_modules=["hbmmodel/_ffi_build.py:ffibuilder"],
     cmdclass={"build_ext": BuildExt, "build_py": BuildPy},
     options={
-        "build": {"build_base": os.path.join("build", MODE)},
+        "build": {"build_base": BUILD_BASE},
         "build_ext": {"cython_c_in_temp": True, "parallel": min(4, os.cpu_count() or 1)},
     },
 )

@@ -32,17 +32,19 @@ HBM_NOINLINE static void hbm_account_gap(hbm_pc_t *pc, const hbm_device_t *d, in
                &n->lost_activate_precharge);
     if (is_write) {
         hbm_charge(&at, a->last_rd + d->RTW, t, &n->lost_turnaround);
-        hbm_charge(&at, a->group_wr[group] + d->CCDL, t, &n->lost_bank_group);
+        hbm_charge(&at, pc->timing.wr_group[group], t, &n->lost_bank_group);
     } else {
+        const bool after_write = a->last_wr > a->last_rd;
         hbm_charge(&at, a->last_wr + d->WL + d->BL + d->WTRS, t, &n->lost_turnaround);
-        hbm_charge(&at, a->group_wr[group] + d->WL + d->BL + d->WTRL, t, &n->lost_turnaround);
-        hbm_charge(&at, a->last_rd + (a->last_rd_sid == d->sid_of[bank] ? 0 : d->CCDR), t, &n->lost_sid);
-        hbm_charge(&at, a->group_rd[group] + d->CCDL, t, &n->lost_bank_group);
+        if (pc->timing.rd_sid != d->sid_of[bank]) {
+            hbm_charge(&at, a->last_rd + d->CCDR, t, &n->lost_sid);
+        }
+        hbm_charge(&at, pc->timing.rd_group[group], t, after_write ? &n->lost_turnaround : &n->lost_bank_group);
     }
     hbm_charge(&at, t, t, &n->lost_command_bus);
 }
 
-/* Called with every column command. */
+/* Called with every column command, before the timing tables learn of it. */
 HBM_INLINE void hbm_account_column(hbm_pc_t *pc, const hbm_device_t *d, int bank, bool is_write, hbm_tick_t t)
 {
     hbm_account_t *a = &pc->account;
@@ -50,14 +52,8 @@ HBM_INLINE void hbm_account_column(hbm_pc_t *pc, const hbm_device_t *d, int bank
     if (t > a->data_free) {
         hbm_account_gap(pc, d, bank, is_write, t);
     }
-    pc->counters.data_ticks += d->BL;
     a->data_free = t + d->BL;
-    if (is_write) {
-        a->last_wr = a->group_wr[d->group_of[bank]] = t;
-    } else {
-        a->last_rd = a->group_rd[d->group_of[bank]] = t;
-        a->last_rd_sid = d->sid_of[bank];
-    }
+    *(is_write ? &a->last_wr : &a->last_rd) = t;
 }
 
 /* An ACT of `bank` at t that the bank itself would have allowed from `bank_ready`; `common` is the bound of the activate

@@ -206,48 +206,60 @@ void hbm_map_free(hbm_map_t *self) { free(self); }
 
 uint64_t hbm_map_capacity_bytes(const hbm_map_t *self) { return self->n_bursts * (uint64_t)self->burst_bytes; }
 
-static void coordinates_of(const hbm_map_t *self, uint64_t burst, int32_t *c)
+/* Takes the lowest digit off *x. */
+HBM_INLINE int32_t take_digit(uint64_t *x, int32_t radix)
+{
+    const uint64_t r = (uint64_t)(uint32_t)radix, rest = (r & (r - 1)) == 0 ? *x >> __builtin_ctzll(r) : *x / r;
+    const int32_t digit = (int32_t)(*x - rest * r);
+
+    *x = rest;
+    return digit;
+}
+
+HBM_INLINE void coordinates_of(const hbm_map_t *self, uint64_t burst, int32_t *c)
 {
     memset(c, 0, 8 * sizeof *c);
     for (int32_t i = 0; i < self->n_pieces; i++) {
         const hbm_piece_t *p = &self->piece[i];
-        const uint64_t radix = (uint64_t)p->radix;
-        c[p->field] += (int32_t)(burst % radix) * p->multiplier;
-        burst /= radix;
+        c[p->field] += take_digit(&burst, p->radix) * p->multiplier;
     }
     apply_xors(self, c);
 }
 
-hbm_place_t hbm_map_place(const hbm_map_t *self, uint64_t burst)
+HBM_INLINE int32_t pc_number(const hbm_map_t *self, const int32_t *c)
+{
+    return (int32_t)((c[HBM_STACK] * self->size[HBM_CHANNEL] + c[HBM_CHANNEL]) * self->size[HBM_PSEUDO_CHANNEL] +
+                     c[HBM_PSEUDO_CHANNEL]);
+}
+
+hbm_spot_t hbm_map_spot(const hbm_map_t *self, uint64_t burst)
 {
     int32_t c[8];
+
+    coordinates_of(self, burst, c);
+    return (hbm_spot_t){pc_number(self, c),
+                        c[HBM_SID] * self->flat_weight[HBM_SID] + c[HBM_BANK_GROUP] * self->flat_weight[HBM_BANK_GROUP] +
+                            c[HBM_BANK],
+                        c[HBM_ROW], c[HBM_COLUMN]};
+}
+
+hbm_place_t hbm_map_place(const hbm_map_t *self, uint64_t burst)
+{
+    int32_t c[8] = {0};
     hbm_place_t place = {0, 0};
     int64_t weight = 1;
-    uint64_t x = burst;
 
-    memset(c, 0, sizeof c);
     for (int32_t i = 0; i < self->n_pieces; i++) {
         const hbm_piece_t *p = &self->piece[i];
-        uint64_t digit, rest;
-        if ((p->radix & (p->radix - 1)) == 0) {
-            digit = x & ((uint64_t)p->radix - 1);
-            rest = x >> __builtin_ctz((unsigned)p->radix);
-        } else {
-            rest = x / (uint64_t)p->radix;
-            digit = x - rest * (uint64_t)p->radix;
-        }
-        x = rest;
-        c[p->field] += (int32_t)digit * p->multiplier;
+        const int32_t digit = take_digit(&burst, p->radix);
+        c[p->field] += digit * p->multiplier;
         if (!selects_pc(p->field)) {
-            place.local += (int64_t)digit * weight;
+            place.local += digit * weight;
             weight *= p->radix;
         }
     }
-    for (int32_t f = HBM_STACK; f <= HBM_PSEUDO_CHANNEL && self->n_xors > 0; f++) {
-        c[f] ^= xor_of(self, c, f);
-    }
-    place.pc = (int32_t)((c[HBM_STACK] * self->size[HBM_CHANNEL] + c[HBM_CHANNEL]) * self->size[HBM_PSEUDO_CHANNEL] +
-                         c[HBM_PSEUDO_CHANNEL]);
+    apply_xors(self, c);
+    place.pc = pc_number(self, c);
     return place;
 }
 

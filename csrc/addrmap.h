@@ -46,6 +46,14 @@ struct hbm_map {
     hbm_local_step_t step[HBM_MAX_BLOCK];
 };
 
+/* A burst's place in controller terms. */
+typedef struct {
+    int32_t pc;
+    int32_t bank;
+    int32_t row;
+    int32_t column;
+} hbm_spot_t;
+
 typedef struct {
     int32_t pc;   /* (stack * channels + channel) * pseudo_channels + pseudo_channel */
     int64_t local;
@@ -60,6 +68,7 @@ typedef struct {
 } hbm_block_t;
 
 hbm_place_t hbm_map_place(const hbm_map_t *self, uint64_t burst);
+hbm_spot_t hbm_map_spot(const hbm_map_t *self, uint64_t burst);
 hbm_block_t hbm_map_block(const hbm_map_t *self, int64_t block);
 
 #endif

@@ -14,6 +14,7 @@ typedef struct {
     hbm_tick_t row_free;
     hbm_tick_t column_free;
     int32_t n_pc;
+    bool window_binds;   /* false: no window, or one that the queue and the data in flight cannot fill */
     int32_t row_turn;    /* pseudo-channel to try first */
     int32_t column_turn;
     hbm_pc_t pc[HBM_MAX_PC];

@@ -225,6 +225,70 @@ HBM_API void hbm_channel_run_counters(const hbm_channel_run_t *self, int64_t *ou
 HBM_API int64_t hbm_channel_run_n_commands(const hbm_channel_run_t *self);
 HBM_API void hbm_channel_run_commands(const hbm_channel_run_t *self, hbm_command_t *out);
 HBM_API void hbm_channel_run_free(hbm_channel_run_t *self);
+
+/* ---- policy set of Ramulator 2.1, for cross-validation ---- */
+enum hbm_r21_scheduler { HBM_R21_FRFCFS = 0, HBM_R21_FRFCFS_ROW_HIT = 1 };
+enum hbm_r21_refresh { HBM_R21_REFRESH_NONE = 0, HBM_R21_REFRESH_AB = 1, HBM_R21_REFRESH_PB = 2 };
+/* Rules of our timing tables that the simulator lacks; each can be switched off for a comparison. */
+enum hbm_r21_relaxation {
+    HBM_R21_REFPB_OUTSIDE_FAW = 1,
+    HBM_R21_ACT_REFPB_SHORT = 2
+};
+/* NULL, NULL and 0 past the last. */
+HBM_API const char *hbm_r21_relaxation_name(int32_t i);
+HBM_API const char *hbm_r21_relaxation_text(int32_t i);
+HBM_API int32_t hbm_r21_relaxation_flag(int32_t i);
+
+typedef struct {
+    int32_t scheduler;   /* enum hbm_r21_scheduler */
+    int32_t refresh;     /* enum hbm_r21_refresh */
+    int32_t relaxations; /* sum of enum hbm_r21_relaxation; 0: our tables as they are */
+    int32_t read_buffer;
+    int32_t write_buffer;
+    bool skip;           /* false: visit every tick (slow; for proving that skipping changes nothing) */
+} hbm_r21_policy_t;
+
+/* One in-order stream to one channel; arrays n long.  bank: flat within the pseudo-channel. */
+typedef struct {
+    const uint64_t *address;
+    const uint8_t *is_write;
+    const int64_t *tick; /* earliest tick at which the request may be offered */
+    const int32_t *pc;
+    const int32_t *bank;
+    const int32_t *row;
+    int64_t n;
+} hbm_r21_requests_t;
+
+typedef struct {
+    int64_t tick;
+    int64_t request; /* index of the request that it serves; -1: maintenance */
+    int32_t pc;
+    int32_t command;
+    int32_t bank;
+} hbm_r21_command_t;
+
+typedef struct {
+    int64_t cycles; /* ticks until all requests are complete */
+    int64_t row_hits;
+    int64_t row_misses;
+    int64_t row_conflicts;
+    int64_t num_read_reqs;
+    int64_t num_write_reqs;
+    int64_t num_maintenance_reqs;
+    int64_t num_read_reqs_served;
+    int64_t num_write_reqs_served;
+    int64_t num_read_reqs_forwarded;
+    int64_t num_write_reqs_coalesced;
+    int64_t read_latency; /* sum over all reads, as the simulator stamps them */
+    int64_t queue_len;    /* sum over all ticks */
+    int64_t n_commands;
+} hbm_r21_result_t;
+
+/* accept, done: n ticks each.  commands: NULL or room for `capacity` of them; result->n_commands counts all.  On error
+ * the outputs are undefined. */
+HBM_API int hbm_r21_run(const hbm_device_t *device, const hbm_r21_policy_t *policy, const hbm_r21_requests_t *requests,
+                        int64_t *accept, int64_t *done, hbm_r21_command_t *commands, int64_t capacity,
+                        hbm_r21_result_t *result);
 /* cffi: end */
 
 #ifdef __cplusplus

@@ -31,9 +31,6 @@ typedef struct {
     hbm_tick_t nonempty_since;
     hbm_tick_t last_rd;
     hbm_tick_t last_wr;
-    int32_t last_rd_sid;
-    hbm_tick_t group_rd[HBM_MAX_BANKS]; /* last RD of the group */
-    hbm_tick_t group_wr[HBM_MAX_BANKS];
     hbm_tick_t refresh_end[HBM_MAX_BANKS];
     hbm_tick_t window_from[HBM_MAX_BANKS]; /* the bank was ready for its ACT but the activate window was not ... */
     hbm_tick_t window_to[HBM_MAX_BANKS];   /* ... until here */
@@ -55,7 +52,11 @@ typedef struct hbm_pc {
     /* Cached lower bounds of when something can happen here; see channel.c. */
     hbm_tick_t look_at;   /* refresh clock, acceptance, direction */
     hbm_tick_t column_at; /* a column command */
-    hbm_tick_t row_at;    /* a row command */
+    hbm_tick_t row_at;    /* a row command: the least of the next four */
+    hbm_tick_t refresh_at;
+    hbm_tick_t act_at;
+    hbm_tick_t pre_at;
+    hbm_tick_t page_at;
 
     hbm_feed_t feed;
     hbm_tick_t *flight; /* ring: when reads are back at the host */
@@ -70,7 +71,7 @@ typedef struct hbm_pc {
 
     hbm_account_t account;
     hbm_counters_t counters;
-    hbm_tick_t done; /* the latest completion so far */
+    hbm_tick_t forwarded_at; /* the last forwarded read */
     const hbm_channel_input_t *record;
 } hbm_pc_t;
 
@@ -79,9 +80,20 @@ HBM_INLINE bool hbm_pc_idle(const hbm_pc_t *self)
     return self->queue[HBM_READ].count == 0 && self->queue[HBM_WRITE].count == 0;
 }
 
-/* The run is over at `end`: what lies behind the last burst had no request. */
-HBM_INLINE void hbm_account_end_pc(hbm_pc_t *self, hbm_tick_t end)
+/* The run is over at `end`: what lies behind the last burst had no request, and the counters that follow from others are
+ * made from them (which saves touching them with every burst). */
+HBM_INLINE void hbm_pc_settle(hbm_pc_t *self, const hbm_device_t *d, hbm_tick_t end)
 {
+    hbm_counters_t *n = &self->counters;
+    const int64_t reads = n->n_rd + n->n_rda, writes = n->n_wr + n->n_wra;
+
+    n->requests_in = self->age + n->reads_forwarded;
+    n->requests_out = reads + writes + n->reads_forwarded;
+    n->reads_timed = reads + n->reads_forwarded;
+    n->bytes_read = n->reads_timed * d->burst_bytes;
+    n->bytes_written = writes * d->burst_bytes;
+    n->data_ticks = (reads + writes) * d->BL;
+    n->row_hits = reads + writes - n->row_misses - n->row_conflicts; /* every served entry is one of the three */
     if (end > self->account.data_free) {
         self->counters.lost_no_request += end - self->account.data_free;
         self->account.data_free = end;

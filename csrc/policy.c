@@ -61,6 +61,7 @@ int hbm_policies_init(hbm_policies_t *self, const hbm_policy_t *config, const hb
             return HBM_ERR_BAD_POLICY;
         }
     }
+    self->revisit_rows = self->scheduler->hits != NULL || self->scheduler->others != NULL || self->page->closes;
     self->page_timeout = self->page->immediate ? 0 : config->timeout_ticks;
     return 0;
 }

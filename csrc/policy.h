@@ -38,6 +38,7 @@ struct hbm_policies {
     const hbm_page_policy_t *page;
     const hbm_refresh_policy_t *refresh;
     hbm_tick_t page_timeout;
+    bool revisit_rows; /* a column command may make any bank a candidate for a row command */
 };
 
 /* NULL past the last. */

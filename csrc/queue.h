@@ -89,6 +89,25 @@ HBM_INLINE hbm_entry_t *hbm_queue_push(hbm_queue_t *self, int bank, int64_t age,
     return e;
 }
 
+/* Push to a list that is not empty: no key and no set changes. */
+HBM_INLINE hbm_entry_t *hbm_queue_append(hbm_queue_t *self, hbm_list_t *list, int bank, int64_t age, int32_t row,
+                                         int32_t column)
+{
+    const uint16_t slot = self->free;
+    hbm_entry_t *e = &self->entry[slot];
+
+    self->free = e->next;
+    self->count++;
+    e->key = (age << 6) | bank;
+    e->row = row;
+    e->column = (uint16_t)column;
+    e->counted = 0;
+    e->next = HBM_NIL;
+    self->entry[list->tail].next = slot;
+    list->tail = slot;
+    return e;
+}
+
 HBM_INLINE hbm_entry_t *hbm_queue_first_hit(hbm_queue_t *self, int bank)
 {
     return &self->entry[self->hits[bank].head];

@@ -39,10 +39,12 @@ int hbm_system_operations(const hbm_system_t *self, int32_t first, int32_t n, hb
             out[i].end_tick = hbm_max(out[i].end_tick, t->end_tick);
             out[i].bursts_read += t->bursts_read;
             out[i].bursts_written += t->bursts_written;
-            out[i].row_hits += t->row_hits;
             out[i].row_misses += t->row_misses;
             out[i].row_conflicts += t->row_conflicts;
         }
+    }
+    for (int32_t i = 0; i < n; i++) { /* every burst is one of the three; forwarded reads count as hits here */
+        out[i].row_hits = out[i].bursts_read + out[i].bursts_written - out[i].row_misses - out[i].row_conflicts;
     }
     return 0;
 }
@@ -187,7 +189,7 @@ int hbm_channel_run_execute(hbm_channel_run_t *self, int64_t *end_tick)
 
     *end_tick = hbm_channel_done(&self->channel);
     for (int p = 0; p < self->channel.n_pc && ret == 0; p++) {
-        hbm_account_end_pc(&self->channel.pc[p], *end_tick);
+        hbm_pc_settle(&self->channel.pc[p], &self->device, *end_tick);
     }
     return ret;
 }

@@ -13,7 +13,7 @@ static void set_target(hbm_pc_t *pc, int bank, bool rfm)
     pc->refresh.target = bank;
     pc->refresh.target_rfm = rfm;
     pc->blocked = hbm_bit(bank);
-    pc->row_at = HBM_LONG_AGO;
+    pc->refresh_at = pc->row_at = HBM_LONG_AGO;
 }
 
 static bool choose_rfm(hbm_pc_t *pc, const hbm_device_t *device)
@@ -69,7 +69,7 @@ static void choose_all_bank(hbm_pc_t *pc, const hbm_device_t *device, const hbm_
         (r->owed > -policies->config.pull_in && idle)) {
         r->pending = true;
         pc->blocked = ~UINT64_C(0);
-        pc->row_at = HBM_LONG_AGO;
+        pc->refresh_at = pc->row_at = HBM_LONG_AGO;
     }
 }
 

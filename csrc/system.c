@@ -130,14 +130,13 @@ int hbm_system_requests(hbm_system_t *self, const uint64_t *address, const uint8
         }
     }
     for (int64_t i = 0; i < n; i++) {
-        const hbm_place_t place = hbm_map_place(&self->map, (address[i] / burst_bytes) % self->map.n_bursts);
-        const int64_t block_number = place.local / self->map.block_size;
-        const hbm_local_step_t *s = &self->map.step[place.local - block_number * self->map.block_size];
-        const hbm_block_t block = hbm_map_block(&self->map, block_number);
-        const hbm_request_t request = {tick != NULL ? tick[i] : HBM_LONG_AGO, (block.bank + s->bank) ^ block.flip ^ s->flip,
-                                       block.row, block.column + s->column, is_write[i] != 0};
-        touch(self, place.pc);
-        if (hbm_feed_request(&pc_of(self, place.pc)->feed, &request) != 0) {
+        const uint64_t burst = address[i] / burst_bytes;
+        const hbm_spot_t spot =
+            hbm_map_spot(&self->map, burst < self->map.n_bursts ? burst : burst % self->map.n_bursts);
+        const hbm_request_t request = {tick != NULL ? tick[i] : HBM_LONG_AGO, spot.bank, spot.row, spot.column,
+                                       is_write[i] != 0};
+        touch(self, spot.pc);
+        if (hbm_feed_request(&pc_of(self, spot.pc)->feed, &request) != 0) {
             return HBM_ERR_NO_MEMORY;
         }
     }
@@ -166,6 +165,9 @@ typedef struct {
 
 static int add_local(expansion_t *x, int32_t pc, int64_t first, int64_t end)
 {
+    hbm_operation_result_t *o = &x->system->worker[0].tally[x->access->operation];
+
+    *(x->access->is_write ? &o->bursts_written : &o->bursts_read) += end - first;
     touch(x->system, pc);
     x->held++;
     return hbm_feed_add(&pc_of(x->system, pc)->feed, x->index, x->access->operation, x->access->is_write, first, end);
@@ -362,7 +364,7 @@ static int advance_one(void *context, int32_t worker, int32_t item)
     channel->epochs = &finish->system->worker[worker].epochs;
     ret = hbm_channel_advance(channel, finish->end);
     for (int p = 0; p < channel->n_pc; p++) {
-        hbm_account_end_pc(&channel->pc[p], finish->end);
+        hbm_pc_settle(&channel->pc[p], channel->device, finish->end);
     }
     return ret;
 }

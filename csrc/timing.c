@@ -17,7 +17,7 @@ hbm_tick_t hbm_timing_earliest(const hbm_timing_t *self, const hbm_device_t *dev
         return hbm_earliest_rd(self, device, bank);
     case HBM_CMD_WR:
     case HBM_CMD_WRA:
-        return hbm_earliest_wr(self, bank);
+        return hbm_earliest_wr(self, device, bank);
     case HBM_CMD_REFAB:
     case HBM_CMD_RFMAB:
         return self->refab_ok;

@@ -9,14 +9,19 @@
 #include "device.h"
 
 typedef struct {
-    /* per bank; the bank-group rules of ACT, REF, RD and WR are folded in */
+    /* per bank; the bank-group rules of ACT and REF are folded in */
     hbm_tick_t act_ok[HBM_MAX_BANKS];
     hbm_tick_t pre_ok[HBM_MAX_BANKS];
     hbm_tick_t ref_ok[HBM_MAX_BANKS];
-    hbm_tick_t rd_ok[HBM_MAX_BANKS];
+    hbm_tick_t rd_ok[HBM_MAX_BANKS]; /* tRCD only */
     hbm_tick_t wr_ok[HBM_MAX_BANKS];
-    /* per SID: RD after RD (tCCDS, tCCDR) and after WR (tWTRS) */
-    hbm_tick_t rd_sid[4];
+    /* per bank group: tCCDL, tWTRL */
+    hbm_tick_t rd_group[HBM_MAX_BANKS];
+    hbm_tick_t wr_group[HBM_MAX_BANKS];
+    /* RD of the SID read last (tCCDS, tWTRS) and of the others (tCCDR, tWTRS).  Only the last RD matters: one before it in
+     * another SID has already held it back by tCCDR. */
+    hbm_tick_t rd_same_sid;
+    hbm_tick_t rd_other_sid;
     /* whole pseudo-channel */
     hbm_tick_t wr_any;
     hbm_tick_t act_any;
@@ -25,6 +30,7 @@ typedef struct {
     hbm_tick_t refab_ok;
     hbm_tick_t window[4]; /* reference edges of the last four ACT or REFpb */
     int32_t window_at;    /* the oldest of them */
+    int32_t rd_sid;       /* the SID read last */
 } hbm_timing_t;
 
 HBM_INLINE void hbm_timing_init(hbm_timing_t *self)
@@ -34,6 +40,7 @@ HBM_INLINE void hbm_timing_init(hbm_timing_t *self)
         t[i] = HBM_LONG_AGO;
     }
     self->window_at = 0;
+    self->rd_sid = 0;
 }
 
 HBM_INLINE void hbm_push(hbm_tick_t *at, hbm_tick_t t)
@@ -78,9 +85,13 @@ HBM_INLINE hbm_tick_t hbm_earliest_preab(const hbm_timing_t *s, const hbm_device
 }
 HBM_INLINE hbm_tick_t hbm_earliest_rd(const hbm_timing_t *s, const hbm_device_t *d, int b)
 {
-    return hbm_max(s->rd_ok[b], s->rd_sid[d->sid_of[b]]);
+    const hbm_tick_t column = d->sid_of[b] == s->rd_sid ? s->rd_same_sid : s->rd_other_sid;
+    return hbm_max(hbm_max(s->rd_ok[b], s->rd_group[d->group_of[b]]), column);
 }
-HBM_INLINE hbm_tick_t hbm_earliest_wr(const hbm_timing_t *s, int b) { return hbm_max(s->wr_ok[b], s->wr_any); }
+HBM_INLINE hbm_tick_t hbm_earliest_wr(const hbm_timing_t *s, const hbm_device_t *d, int b)
+{
+    return hbm_max(hbm_max(s->wr_ok[b], s->wr_group[d->group_of[b]]), s->wr_any);
+}
 HBM_INLINE hbm_tick_t hbm_earliest_refpb(const hbm_timing_t *s, const hbm_device_t *d, int b)
 {
     return hbm_max(hbm_max(s->ref_ok[b], s->refpb_any), s->window[s->window_at] + d->FAW);
@@ -123,14 +134,12 @@ HBM_INLINE void hbm_precharge_at(hbm_timing_t *s, const hbm_device_t *d, int b, 
 
 HBM_INLINE void hbm_issue_rd(hbm_timing_t *s, const hbm_device_t *d, int b, hbm_tick_t t)
 {
-    const int sid = d->sid_of[b];
-
     hbm_push(&s->pre_ok[b], t + d->column_reference + d->RTP);
-    hbm_push_range(s->rd_ok, hbm_group_first(d, b), (int)d->banks_per_group, t + d->CCDL);
-    for (int i = 0; i < 4; i++) {
-        hbm_push(&s->rd_sid[i], t + (i == sid ? d->CCDS : d->CCDR));
-    }
-    hbm_push(&s->wr_any, t + d->RTW);
+    s->rd_group[d->group_of[b]] = t + d->CCDL; /* t itself obeyed every older bound */
+    s->rd_same_sid = t + d->CCDS;
+    s->rd_other_sid = t + d->CCDR;
+    s->rd_sid = d->sid_of[b];
+    s->wr_any = hbm_max(s->wr_any, t + d->RTW);
 }
 
 HBM_INLINE void hbm_issue_wr(hbm_timing_t *s, const hbm_device_t *d, int b, hbm_tick_t t)
@@ -138,12 +147,11 @@ HBM_INLINE void hbm_issue_wr(hbm_timing_t *s, const hbm_device_t *d, int b, hbm_
     const hbm_tick_t data_end = t + d->WL + d->BL;
 
     hbm_push(&s->pre_ok[b], data_end + d->column_reference + d->WR);
-    hbm_push_range(s->wr_ok, hbm_group_first(d, b), (int)d->banks_per_group, t + d->CCDL);
-    hbm_push_range(s->rd_ok, hbm_group_first(d, b), (int)d->banks_per_group, data_end + d->WTRL);
-    for (int i = 0; i < 4; i++) {
-        hbm_push(&s->rd_sid[i], data_end + d->WTRS);
-    }
-    hbm_push(&s->wr_any, t + d->CCDS);
+    s->wr_group[d->group_of[b]] = t + d->CCDL;
+    s->rd_group[d->group_of[b]] = hbm_max(s->rd_group[d->group_of[b]], data_end + d->WTRL);
+    s->rd_same_sid = hbm_max(s->rd_same_sid, data_end + d->WTRS);
+    s->rd_other_sid = hbm_max(s->rd_other_sid, data_end + d->WTRS);
+    s->wr_any = t + d->CCDS;
 }
 
 HBM_INLINE void hbm_issue_pre(hbm_timing_t *s, const hbm_device_t *d, int b, hbm_tick_t t)

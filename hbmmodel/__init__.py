@@ -1,7 +1,7 @@
 """hbmmodel: what an AI run does to high-bandwidth memory - how fast, and why.
 
-This file owns the public names and nothing else. Every name is imported on first use, so that ``import hbmmodel`` costs
-a few milliseconds; it must not know how any of them works.
+This file owns the public names and nothing else. Every name is imported on first use, so that importing
+the package costs a few milliseconds; it must not know how any of them works.
 
 Examples
 --------
@@ -83,9 +83,10 @@ def __dir__() -> list[str]:
 class _Package(ModuleType):
     """The package, with one rule more: ``device`` and ``check`` stay functions.
 
-    The import system binds a submodule as an attribute of its package. ``hbmmodel.device`` and ``hbmmodel.check`` are
-    submodules *and* public functions; without this rule, which of the two a user gets would depend on what was imported
-    before. The submodules stay reachable with ``from hbmmodel.device import ...``.
+    The import system binds a submodule as an attribute of its package. ``hbmmodel.device`` and
+    ``hbmmodel.check`` are submodules *and* public functions; without this rule, which of the two a user
+    gets would depend on what was imported before. ``from hbmmodel.device import ...`` reaches
+    the submodules all the same.
     """
 
     def __setattr__(self, name: str, value: object) -> None:

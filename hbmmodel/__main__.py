@@ -1,4 +1,4 @@
-"""``python -m hbmmodel``: the command line under the module's name. It owns nothing and knows only ``cli``."""
+"""``python -m hbmmodel``: the command line under the module's name. Owns nothing and knows only ``cli``."""
 
 from __future__ import annotations
 

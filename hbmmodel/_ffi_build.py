@@ -1,8 +1,8 @@
 """Build script of ``hbmmodel._ffi``, the cffi mirror of the public C API.
 
-It owns no declaration: the cdef is the text of ``csrc/hbm.h`` between ``/* cffi: begin */`` and ``/* cffi: end */``, plus
-one enum made from ``csrc/errors.def``, so that header and mirror cannot differ. Run by setup.py only; it must not
-import the package.
+It owns no declaration: the cdef is the text of ``csrc/hbm.h`` between ``/* cffi: begin */`` and
+``/* cffi: end */``, plus one enum made from ``csrc/errors.def``, so that header and mirror cannot differ. Run
+by setup.py only; it must not import the package.
 """
 
 from __future__ import annotations

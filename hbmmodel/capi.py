@@ -1,8 +1,9 @@
 """The C API of the core, seen from Python: ``ffi`` and ``lib`` of the cffi mirror of ``hbm.h``.
 
-This is the door for co-simulators, for numba and ctypes users who want raw function pointers, and for tests of single C
-functions. Everything a user of the model needs has a Python face elsewhere; nothing here checks arguments. The compiled
-module is loaded when ``ffi`` or ``lib`` is first touched. It must not know the Cython binding.
+This is the door for co-simulators, for numba and ctypes users who want raw function pointers, and for tests
+of single C functions. Everything a user of the model needs has a Python face elsewhere; nothing here checks
+arguments. The compiled module is loaded when ``ffi`` or ``lib`` is first touched. It must not know the Cython
+binding.
 
 Examples
 --------

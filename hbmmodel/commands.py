@@ -409,7 +409,7 @@ def _parse_csv(path: str | Path, text: str) -> Log:
                 if name == "command":
                     allowed = f"a code in 0..{_HIGHEST[name]} or one of {', '.join(_CODES)}"
                 raise HbmTraceError(
-                    f"{path}: line {line}: field {name}: {row[at]!r} is not {allowed}"
+                    f"{path}: line {line}: field {name}: {row[at][:40]!r} is not {allowed}"
                 ) from None
             values.append(value)
         log[name] = values

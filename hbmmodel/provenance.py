@@ -27,8 +27,8 @@ def collect(command_line: Sequence[str] | None = None) -> dict[str, object]:
     Returns
     -------
     dict
-        ``version`` (of hbmmodel), ``python``, ``numpy``, ``platform``, ``host``, ``cpus`` (usable by this process),
-        ``command_line`` (list of str) and ``created`` (UTC, ISO 8601, whole seconds). JSON types only.
+        ``version`` (of hbmmodel), ``python``, ``numpy``, ``platform``, ``host``, ``cpus`` (usable by this
+        process), ``command_line`` (list of str) and ``created`` (UTC, ISO 8601, whole seconds). JSON types.
 
     Examples
     --------

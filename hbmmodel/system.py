@@ -1,7 +1,8 @@
 """A memory system described: device, stacks, controller policies, address map, host path.
 
-Owns the frozen, validated `System` and `Controller` and the numbers that follow from them; must not know traces, results
-or how anything is simulated. Every field is checked where it is set, with one line that names it and says what is allowed.
+Owns the frozen, validated `System` and `Controller` and the numbers that follow from them; must not know
+traces, results or how anything is simulated. Every field is checked where it is set, with one line that
+names it and says what is allowed.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ def _real(name: str, value: object, error: type[ValueError]) -> float:
 
 
 def _ticks(time_ns: float, tick_ps: Fraction) -> int:
-    """Ticks that cover a time. The float is read as the decimal number that it prints as, so 0.1 ns is 1/10 ns."""
+    """Ticks that cover a time. A float is read as the decimal number that it prints as: 0.1 is 1/10."""
     return math.ceil(Fraction(repr(time_ns)) * 1000 / tick_ps)
 
 
@@ -78,9 +79,11 @@ class Controller:
     Parameters
     ----------
     scheduler : {"frfcfs", "frfcfs_cap", "fcfs"}
-        Which waiting request is served next; ``frfcfs_cap`` lets row hits overtake only `cap` times per activation.
+        Which waiting request is served next; ``frfcfs_cap`` lets row hits overtake only `cap` times per
+        activation.
     cap : int
-        Column commands per activation while an older request waits for another row (1..1000000; ``frfcfs_cap`` only).
+        Column commands per activation while an older request waits for another row (1..1000000;
+        ``frfcfs_cap`` only).
     page_policy : {"open", "closed", "timeout"}
         When an idle open row is closed; `timeout_ns` (> 0) belongs to ``timeout``.
     timeout_ns : float
@@ -88,13 +91,14 @@ class Controller:
     refresh : {"per_bank", "all_bank", "none"}
         REFpb, REFab, or no refresh at all (for comparison only: a real device loses its data).
     refresh_postpone, refresh_pull_in : int, optional
-        Refreshes that may be late or early: at most the device's ``postpone_max`` (8) REFab, or as many full sets of
-        REFpb. `refresh_postpone` None: half the banks of a pseudo-channel in REFpb, 0 in REFab.
+        Refreshes that may be late or early: at most the device's ``postpone_max`` (8) REFab, or as many
+        full sets of REFpb. `refresh_postpone` None: half the banks of a pseudo-channel in REFpb, 0 in
+        REFab.
     read_queue, write_queue : int
         Entries per pseudo-channel (1..1024).
     write_high, write_low : int, optional
-        Writes at which the drain begins and ends, ``0 <= write_low < write_high <= write_queue``. None: 7/8 and 1/8 of
-        `write_queue`.
+        Writes at which the drain begins and ends, ``0 <= write_low < write_high <= write_queue``. None: 7/8
+        and 1/8 of `write_queue`.
 
     Raises
     ------
@@ -146,11 +150,15 @@ class Controller:
                 object.__setattr__(self, name, _integer(name, getattr(self, name), low, high, HbmPolicyError))
         timeout_ns = _real("timeout_ns", self.timeout_ns, HbmPolicyError)
         if not 0 < timeout_ns <= TIMEOUT_MAX_NS:
-            raise HbmPolicyError(f"timeout_ns is {timeout_ns}; it must be above 0 and at most {TIMEOUT_MAX_NS:g} ns")
+            raise HbmPolicyError(
+                f"timeout_ns is {timeout_ns}; it must be above 0 and at most {TIMEOUT_MAX_NS:g} ns"
+            )
         object.__setattr__(self, "timeout_ns", timeout_ns)
         high, low = self.watermarks
         if low >= high:
-            raise HbmPolicyError(f"write_low is {low} and write_high is {high}; write_low must be below write_high")
+            raise HbmPolicyError(
+                f"write_low is {low} and write_high is {high}; write_low must be below write_high"
+            )
 
     @property
     def watermarks(self) -> tuple[int, int]:
@@ -201,10 +209,11 @@ class System:
     granule_bytes : int
         Consecutive bytes that stay in one pseudo-channel: a power of two, from one burst to 4096.
     host_latency_ns : float
-        Round trip between the requester and the controller [ns], finite and >= 0. It is part of how long a read holds
-        its place in the window and of the load-to-use latency.
+        Round trip between the requester and the controller [ns], finite and >= 0. It is part of how long a
+        read holds its place in the window and of the load-to-use latency.
     window_bytes : int
-        Bytes of reads that the host keeps in flight **per stack**, shared evenly by its pseudo-channels; 0 = unlimited.
+        Bytes of reads that the host keeps in flight **per stack**, shared evenly by its pseudo-channels; 0
+        = unlimited.
     refresh_multiplier : {1.0, 0.5, 0.25}
         Factor on tREFI, as a hot device asks for.
 
@@ -236,11 +245,16 @@ class System:
 
     def __post_init__(self) -> None:
         if not isinstance(self.device, Device):
-            raise HbmArgumentError(f"device must be a Device, as hbmmodel.device(NAME) gives, not {self.device!r}")
+            raise HbmArgumentError(
+                f"device must be a Device, as hbmmodel.device(NAME) gives, not {self.device!r}"
+            )
         if not isinstance(self.controller, Controller):
             raise HbmArgumentError(f"controller must be a Controller, not {self.controller!r}")
-        if not isinstance(self.mapping, str) or not self.mapping.strip():
-            raise HbmArgumentError(f"mapping must be the name of a map or an expression, not {self.mapping!r}")
+        mapping: object = self.mapping
+        if not isinstance(mapping, str) or not mapping.strip():
+            raise HbmArgumentError(
+                f"mapping must be the name of a map or an expression, not {self.mapping!r}"
+            )
 
         def put(name: str, value: object) -> None:
             object.__setattr__(self, name, value)
@@ -256,12 +270,18 @@ class System:
         put("granule_bytes", granule_bytes)
         host_latency_ns = _real("host_latency_ns", self.host_latency_ns, HbmArgumentError)
         if not 0 <= host_latency_ns <= HOST_LATENCY_MAX_NS:
-            raise HbmArgumentError(f"host_latency_ns is {host_latency_ns}; it must be in 0..{HOST_LATENCY_MAX_NS:g} ns")
+            raise HbmArgumentError(
+                f"host_latency_ns is {host_latency_ns}; it must be in 0..{HOST_LATENCY_MAX_NS:g} ns"
+            )
         put("host_latency_ns", host_latency_ns)
-        put("window_bytes", _integer("window_bytes", self.window_bytes, 0, WINDOW_MAX_BYTES, HbmArgumentError))
+        put(
+            "window_bytes", _integer("window_bytes", self.window_bytes, 0, WINDOW_MAX_BYTES, HbmArgumentError)
+        )
         multiplier = _real("refresh_multiplier", self.refresh_multiplier, HbmArgumentError)
         if multiplier not in (1.0, 0.5, 0.25):
-            raise HbmArgumentError(f"refresh_multiplier is {multiplier}; choose one of 1.0, 0.5, 0.25 (times tREFI)")
+            raise HbmArgumentError(
+                f"refresh_multiplier is {multiplier}; choose one of 1.0, 0.5, 0.25 (times tREFI)"
+            )
         put("refresh_multiplier", multiplier)
         self.controller.refresh_limits(self.device)
 
@@ -359,7 +379,8 @@ class System:
             raise HbmArgumentError(f"system: {error}") from None
 
     def content_hash(self) -> str:
-        """SHA-256 of everything that can influence a result, in hexadecimal; defaults and their values are the same.
+        """SHA-256 of everything that can influence a result, in hexadecimal; defaults and their values are
+        the same.
 
         Examples
         --------
@@ -385,13 +406,14 @@ class System:
         return self.map.explain(address)
 
     def policy(self) -> dict[str, int | str]:
-        """The controller's settings as the core takes them: names of policies, times in ticks, no defaults left open.
+        """The controller's settings as the core takes them: names of policies, times in ticks, no defaults
+        left open.
 
         Returns
         -------
         dict
-            ``scheduler, cap, page_policy, timeout_ticks, refresh, postpone, pull_in, refresh_scale`` (1, 2 or 4: the
-            divisor of the refresh interval), ``read_queue, write_queue, write_high, write_low``.
+            ``scheduler, cap, page_policy, timeout_ticks, refresh, postpone, pull_in, refresh_scale`` (1, 2
+            or 4: the divisor of the refresh interval), ``read_queue, write_queue, write_high, write_low``.
         """
         postpone, pull_in = self.controller.refresh_limits(self.device)
         write_high, write_low = self.controller.watermarks

@@ -144,6 +144,8 @@ def _channels(log: Log, usable: npt.NDArray[np.bool_]) -> Iterator[npt.NDArray[n
     """Rows of each channel in order of time."""
     rows = np.flatnonzero(usable)
     key = _place_key(log)[rows]
+    if not len(rows):
+        return
     order = np.lexsort((log["tick"][rows], key))
     rows, key = rows[order], key[order]
     yield from np.split(rows, np.flatnonzero(key[1:] != key[:-1]) + 1)
@@ -184,7 +186,7 @@ def _violations(
     judged = np.flatnonzero(rows >= history)
     judged = judged[np.argsort(rows[judged], kind="stable")]
     violations: list[Violation] = []
-    row, worst = -1, dict[str, tuple[int, Finding, int]]()
+    row, worst = -1, dict[tuple[str, str], tuple[int, Finding, int]]()
     for number in judged.tolist():
         if rows[number] != row:
             violations += _of_row(row, worst, log, history, limits)
@@ -195,14 +197,15 @@ def _violations(
         missing = 0
         if finding.actual is not None and finding.required is not None:
             missing = int(abs(finding.required[at] - finding.actual[at]))
-        if finding.rule not in worst or missing > worst[finding.rule][0]:
-            worst[finding.rule] = (missing, finding, at)
+        key = finding.rule, finding.detail
+        if key not in worst or missing > worst[key][0]:
+            worst[key] = (missing, finding, at)
     violations += _of_row(row, worst, log, history, limits)
     return violations if limit is None else violations[:limit]
 
 
 def _of_row(
-    row: int, worst: dict[str, tuple[int, Finding, int]], log: Log, history: int, limits: Limits
+    row: int, worst: dict[tuple[str, str], tuple[int, Finding, int]], log: Log, history: int, limits: Limits
 ) -> Iterator[Violation]:
     for _, finding, at in worst.values():
         previous = int(finding.previous[at])

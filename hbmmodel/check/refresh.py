@@ -91,31 +91,29 @@ def refresh_rate(view: View, *, postpone_max: int, multiplier: Fraction) -> Iter
     JESD238B, JESD270-4: up to 8 REFab may be postponed, bound 9 x tREFI; tREFI x 0.5 and x 0.25 above the
     trip points.
     """
-    if not len(view):
-        return
     interval = view.limits.times["tREFI"] * multiplier
     banks = view.organisation.banks
     allowed = (postpone_max + 1) * interval
-    rows: list[int] = []
-    previous: list[int] = []
-    debts: list[int] = []
     refreshes = np.flatnonzero(view.having(REFRESH))
     for pc in range(view.organisation.pseudo_channels):
-        credit, latest = 0, -1
+        rows: list[int] = []
+        debts: list[int] = []
+        credit = 0
         mine = refreshes[view.pseudo_channel[refreshes] == pc].tolist()
         for entry in [*mine, len(view) - 1]:
             debt = int(view.time[entry]) - credit * interval / banks
             if debt > allowed:
                 rows.append(int(view.rows[entry]))
-                previous.append(latest)
                 debts.append(math.ceil(debt))
-            latest = int(view.rows[entry])
             credit += banks if view.mask[entry] == 1 << Command.REFab else 1
-    if rows:
-        at = np.array(rows, np.int64)
-        yield Finding(
-            "refresh.rate", at, np.array(previous, np.int64), np.array(debts, np.int64), int(allowed)
-        )
+        if rows:
+            yield Finding(
+                "refresh.rate",
+                np.array(rows, np.int64),
+                actual=np.array(debts, np.int64),
+                required=int(allowed),
+                detail=f"unpaid time of pseudo-channel {pc}",
+            )
 
 
 def activation_counts(by_bank: View, *, raaimt: int, raammt: int, raadec: int) -> Iterator[Finding]:

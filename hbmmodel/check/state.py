@@ -149,8 +149,6 @@ def rows_open_too_long(by_bank: View) -> Iterator[Finding]:
     view = by_bank
     times = view.limits.times
     allowed = times["tRASmax"] if "tRASmax" in times else 9 * times["tREFI"]
-    if not len(view) or int(view.time[-1]) - int(view.time[0]) <= allowed:
-        return
     order = view.order("bank")
     entries = order[(view.sorted_mask("bank") & (ACTIVATE | CLOSING)) != 0]
     if not len(entries):

@@ -67,8 +67,10 @@ class Violation:
             since = "" if self.previous_index is None else f" after {self._previous()}"
             bound = "at most" if self.rule in AT_MOST else "at least"
             verb = "allowed" if self.rule in AT_MOST else "needed"
-            text += f": {_ns(self.actual_ps)} ns{since}, {bound} {_ns(self.required_ps)} ns {verb}"
-            return text + (f" ({self.detail})" if self.detail else "")
+            detail = f" ({self.detail})" if self.detail else ""
+            return (
+                text + f": {_ns(self.actual_ps)} ns{since}, {bound} {_ns(self.required_ps)} ns {verb}{detail}"
+            )
         text += f": {self.detail}" if self.detail else ""
         return text if self.previous_index is None else f"{text} ({self._previous()})"
 

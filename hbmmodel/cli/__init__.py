@@ -1,7 +1,8 @@
 """The command line: ``hbmmodel`` and ``python -m hbmmodel``.
 
-This file owns exit codes and how errors are told; must not know any command. Exit codes: 0 ok; 1 a fault of hbmmodel; 2 bad
-input or usage, told in one line on stderr; 3 protocol violations found (``check``); 130 interrupted.
+This file owns exit codes and how errors are told; must not know any command. Exit codes: 0 ok; 1 a fault of
+hbmmodel; 2 bad input or usage, told in one line on stderr; 3 protocol violations found (``check``); 130
+interrupted.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def run_cli(argv: Sequence[str]) -> int:
         sys.stdout.flush()
         return code if isinstance(code, int) else EXIT_OK
     except click.exceptions.NoArgsIsHelpError as error:
-        print(error.ctx.get_help() if error.ctx else error.format_message())
+        print(error.format_message())
         return EXIT_OK
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx is not None else "hbmmodel"

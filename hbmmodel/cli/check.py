@@ -19,7 +19,12 @@ __all__ = ["command"]
 @click.argument("log", metavar="LOG")
 @system_options
 @click.option(
-    "--limit", type=click.IntRange(1), default=1000, show_default=True, metavar="N", help="Violations to find at most."
+    "--limit",
+    type=click.IntRange(1),
+    default=1000,
+    show_default=True,
+    metavar="N",
+    help="Violations to find at most.",
 )
 @json_option
 def command(log: str, limit: int, as_json: bool, **options: Any) -> int:

@@ -1,4 +1,4 @@
-"""The table of commands. Owns their names and order; each command's module is imported only when it is used."""
+"""The table of commands. Owns their names and order; the module of each is imported only when it is used."""
 
 from __future__ import annotations
 
@@ -46,5 +46,6 @@ class LazyGroup(click.Group):
 def cli() -> None:
     """What an AI run does to high-bandwidth memory: how fast, and why.
 
-    Exit codes: 0 ok, 1 a fault of hbmmodel, 2 bad input or usage, 3 protocol violations found, 130 interrupted.
+    Exit codes: 0 ok, 1 a fault of hbmmodel, 2 bad input or usage, 3 protocol violations found, 130
+    interrupted.
     """

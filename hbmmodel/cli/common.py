@@ -26,24 +26,32 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON i
 
 
 def system_options(function: F) -> F:
-    """Add the options that describe a memory system; they reach the command as keyword arguments of `build_system`."""
+    """Add the options that describe a memory system; they arrive as keyword arguments of `build_system`."""
     options = (
-        click.option("--device", default=None, metavar="NAME", help=f"Device preset [default: {DEFAULT_DEVICE}]."),
+        click.option(
+            "--device", default=None, metavar="NAME", help=f"Device preset [default: {DEFAULT_DEVICE}]."
+        ),
         click.option("--variant", default=None, metavar="NAME", help="Density and height, e.g. 24Gb_12H."),
         click.option("--stacks", type=int, default=None, metavar="N", help="Stacks [default: 1]."),
-        click.option("--mapping", default=None, metavar="MAP", help="Name of an address map, or an expression."),
+        click.option(
+            "--mapping", default=None, metavar="MAP", help="Name of an address map, or an expression."
+        ),
         click.option("--scheduler", default=None, metavar="NAME", help="frfcfs, frfcfs_cap or fcfs."),
         click.option("--page-policy", default=None, metavar="NAME", help="open, closed or timeout."),
         click.option("--refresh", default=None, metavar="NAME", help="per_bank, all_bank or none."),
-        click.option("--read-queue", type=int, default=None, metavar="N", help="Reads queued per pseudo-channel."),
-        click.option("--write-queue", type=int, default=None, metavar="N", help="Writes queued per pseudo-channel."),
+        click.option(
+            "--read-queue", type=int, default=None, metavar="N", help="Reads queued per pseudo-channel."
+        ),
+        click.option(
+            "--write-queue", type=int, default=None, metavar="N", help="Writes queued per pseudo-channel."
+        ),
         click.option(
             "--set",
             "settings",
             multiple=True,
             metavar="KEY=VALUE",
-            help="Any other field of the system, the controller or the device: host_latency_ns=80, cap=8, tRCDRD_ns=14. "
-            "May be repeated.",
+            help="Any other field of the system, the controller or the device, as host_latency_ns=80, cap=8 "
+            "or tRCDRD_ns=14. May be repeated.",
         ),
     )
     for option in reversed(options):
@@ -136,7 +144,9 @@ def build_system(
         if place not in chosen:
             raise click.UsageError(f"--set {key}: a key begins with system., controller., device. or nothing")
         if place in own and name not in own[place]:
-            raise click.UsageError(f"--set {key}: the {place} has no {name!r}; it has {', '.join(sorted(own[place]))}")
+            raise click.UsageError(
+                f"--set {key}: the {place} has no {name!r}; it has {', '.join(sorted(own[place]))}"
+            )
         if name in chosen[place]:
             raise click.UsageError(f"--set {key}: {name} is also given as --{name.replace('_', '-')}")
         chosen[place][name] = value

@@ -17,6 +17,8 @@ __all__ = ["command"]
 @json_option
 def command(addresses: tuple[str, ...], as_json: bool, **options: Any) -> None:
     """Say where each ADDRESS (decimal, or hexadecimal with 0x) lies in the system."""
+    from hbmmodel.mapping import FIELDS
+
     system = build_system(**options)
     told = []
     for text in addresses:
@@ -24,7 +26,9 @@ def command(addresses: tuple[str, ...], as_json: bool, **options: Any) -> None:
             address = int(text, 0)
         except ValueError:
             raise click.UsageError(f"address {text!r} is not a number; write 4096 or 0x1000") from None
-        told.append({"address": address, "explanation": system.explain(address)})
+        explanation = system.explain(address)
+        place = [int(number) for number in system.map.decode([address])[0]]
+        told.append({"address": address, **dict(zip(FIELDS, place, strict=True)), "explanation": explanation})
     if as_json:
         echo_json(told)
     else:

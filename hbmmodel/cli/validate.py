@@ -22,7 +22,7 @@ def command() -> None:
 @click.argument("directory", metavar="DIR")
 @json_option
 def ramulator_command(directory: str, as_json: bool) -> None:
-    """Compute every run recorded in DIR from its inputs; where a recorded number is present, show the difference."""
+    """Compute every run recorded in DIR from its inputs; beside a recorded number, show the difference."""
     from hbmmodel.validate import ramulator
 
     computed = ramulator.validate(directory)

@@ -16,7 +16,7 @@ from typing import Any
 
 from hbmmodel.device.derive import Grid, Requirement, resolve, tck_ps
 from hbmmodel.device.model import Device, Organisation, Rfm, Timing, Value
-from hbmmodel.device.presets import NAMES, Preset, Variant, load
+from hbmmodel.device.presets import NAMES, Preset, Variant, load, nearest
 from hbmmodel.errors import HbmDeviceError
 
 _ORGANISATION = ("rows", "sids", "channels")
@@ -169,14 +169,12 @@ def _unknown(key: str, needs: Mapping[str, Requirement]) -> str:
         return f"{key} cannot be overridden: {_FIXED[symbol]}"
     if key in needs:
         return f"override {key!r} lacks its unit; write {key}_ns=... or {key}_ck=..."
-    import difflib
-
     names = [f"{name}_{unit}" for name in needs if name not in _FIXED for unit in ("ns", "ck")]
     names += [*_ORGANISATION, *_COUNTS, *_SWITCHES]
-    near = difflib.get_close_matches(key, names, n=1, cutoff=0.0)[0]
     symbols = ", ".join(name for name in needs if name not in _FIXED)
     others = ", ".join((*_ORGANISATION, *_COUNTS, *_SWITCHES))
-    return f"unknown override {key!r}; did you mean {near!r}? with _ns or _ck: {symbols}; others: {others}"
+    meant = nearest(key, names)
+    return f"unknown override {key!r}; did you mean {meant!r}? with _ns or _ck: {symbols}; others: {others}"
 
 
 def _count(key: str, value: object, low: int, where: str) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from importlib import resources
@@ -86,6 +86,14 @@ class Preset:
     organisation_source: tuple[str, ...]
     timing: Mapping[str, Requirement]
     variants: Mapping[str, Variant]
+
+
+def nearest(word: str, names: Iterable[str]) -> str:
+    """The name that a misspelt word most likely meant, whatever the case of its letters."""
+    import difflib
+
+    by_lower = {name.lower(): name for name in names}
+    return by_lower[difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.0)[0]]
 
 
 def preset_text(file: str) -> str:
@@ -386,10 +394,6 @@ def load(name: str) -> Preset:
     '24Gb_12H'
     """
     if name not in NAMES:
-        import difflib
-
-        near = difflib.get_close_matches(str(name).upper(), NAMES, n=1, cutoff=0.0)
-        raise HbmDeviceError(
-            f"unknown device {name!r}; did you mean {near[0]!r}? devices: {', '.join(NAMES)}"
-        )
+        meant = nearest(name, NAMES)
+        raise HbmDeviceError(f"unknown device {name!r}; did you mean {meant!r}? devices: {', '.join(NAMES)}")
     return parse(preset_text(f"{name}.toml"), f"{name}.toml")

@@ -12,7 +12,7 @@ includes the same bank and "same pseudo-channel" includes everything, unless a r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 
@@ -121,7 +121,7 @@ def timing_rules(ticks: Mapping[str, int]) -> tuple[Rule, ...]:
     per_bank_event = (Event.REFpb, Event.RFMpb)
     all_bank = (Command.REFab, Command.RFMab)
 
-    # Same bank.  A command to all banks (PREab, REFab, RFMab) concerns every bank, open or not.
+    # Same bank.  For PREab that is each open bank, for REFab and RFMab every bank; see `History.concerned`.
     bank = Scope.SAME_BANK
     rule(bank, [Event.ACT], [act], ticks["RC"])
     rule(bank, [Event.ACT], read, a + ticks["RCDRD"])
@@ -231,9 +231,16 @@ class History:
         # Nothing but a new command changes an earliest tick, so each is worked out once between commands.
         self._known: dict[tuple[Command, int], int] = {}
 
-    def concerned(self, command: Command, bank: int) -> Iterator[int]:
-        """Banks that a command concerns: all of them for the all-bank commands, else its own."""
-        yield from range(self.banks.count) if command in ALL_BANK_COMMANDS else (bank,)
+    def concerned(self, command: Command, bank: int) -> list[int]:
+        """List the banks that a command concerns: its own, or many for the all-bank commands.
+
+        The same-bank rules "... -> PREpb/PREab" do not say whether a closed bank counts for a PREab, in
+        particular one whose RDA or WRA has not begun its precharge yet.  Read as: PREab acts on the open banks,
+        and a closed bank does not hold it back.
+        """
+        if command is Command.PREab and any(row is not None for row in self.open_row):
+            return [b for b, row in enumerate(self.open_row) if row is not None]
+        return list(range(self.banks.count)) if command in ALL_BANK_COMMANDS else [bank]
 
     def last(self, event: Event, bank: int) -> int:
         """Stamp of the last such event of the bank (`LONG_AGO` if there was none)."""

@@ -32,7 +32,9 @@ def write_markdown(result: Result, path: Path) -> None:
 def _write(path: Path, text: str) -> None:
     """Write beside the target and rename, so that no half report is ever seen."""
     if not path.absolute().parent.is_dir():
-        raise FileNotFoundError(f"{path.absolute().parent} does not exist; make it before writing {path.name} in it")
+        raise FileNotFoundError(
+            f"{path.absolute().parent} does not exist; make it before writing {path.name} in it"
+        )
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.absolute().parent)
     try:
         with open(handle, "w", encoding="utf-8") as file:

@@ -35,6 +35,7 @@ CAUSES = {
     "command_bus": "command buses",
 }
 
+
 @dataclass(frozen=True)
 class Bar:
     """One line of a bar chart; `share` in 0..1."""
@@ -116,7 +117,8 @@ def _headline(result: Result) -> tuple[str, ...]:
         f"{share_text(s['fraction_of_peak'])} of the {rate_text(s['peak_gb_per_s'] or 0)} peak."
     )
     causes = sorted(
-        ((share or 0, cause) for cause in LOST if cause != "data" and (share := s[f"lost_share_{cause}"])), reverse=True
+        ((share or 0, cause) for cause in LOST if cause != "data" and (share := s[f"lost_share_{cause}"])),
+        reverse=True,
     )
     sentences = [first]
     if causes:
@@ -191,7 +193,10 @@ def _rows(result: Result) -> Section:
             zip(
                 ("row hits", "row misses", "row conflicts", "forwarded", "", ""),
                 (
-                    *(count_text(s[k] or 0) for k in ("row_hits", "row_misses", "row_conflicts", "reads_forwarded")),
+                    *(
+                        count_text(s[k] or 0)
+                        for k in ("row_hits", "row_misses", "row_conflicts", "reads_forwarded")
+                    ),
                     "",
                     "",
                 ),
@@ -232,8 +237,9 @@ def _spread(result: Result) -> Section | None:
     return Section(
         "Spread over channels",
         (
-            f"{len(channels)} pseudo-channels carry {share_text(float(share.mean()))} of their peak on average, from "
-            f"{share_text(float(share[low]))} ({where(low)}) to {share_text(float(share[high]))} ({where(high)}).",
+            f"{len(channels)} pseudo-channels carry {share_text(float(share.mean()))} of their peak on "
+            f"average, from {share_text(float(share[low]))} ({where(low)}) "
+            f"to {share_text(float(share[high]))} ({where(high)}).",
         ),
     )
 
@@ -281,7 +287,9 @@ def _assumptions(result: Result) -> Section:
     if c.refresh == "none":
         sentences.append("Refresh is off: a real device would lose its data.")
     if s["random_gathers"]:
-        sentences.append(f"{count_text(s['random_gathers'])} gathers had no recorded indices; theirs were drawn at random.")
+        sentences.append(
+            f"{count_text(s['random_gathers'])} gathers had no recorded indices; theirs were drawn at random."
+        )
     if s["padding_bytes"]:
         sentences.append(f"{bytes_text(s['padding_bytes'])} were moved only because bursts are whole.")
     if s["l2_hit_rate"] is not None:
@@ -290,8 +298,14 @@ def _assumptions(result: Result) -> Section:
     for symbol in SYMBOLS.values():
         by_confidence.setdefault(system.device.timing[symbol].confidence, []).append(symbol)
     told = ", ".join(f"{len(by_confidence[grade])} {grade}" for grade in CONFIDENCE if grade in by_confidence)
-    sentences.append(f"Confidence of the device's times: {told} (hbmmodel devices show says where each is from).")
-    for grade, text in (("estimate", "Estimates"), ("simulator", "From other simulators"), ("user", "Given by you")):
+    sentences.append(
+        f"Confidence of the device's times: {told} (hbmmodel devices show says where each is from)."
+    )
+    for grade, text in (
+        ("estimate", "Estimates"),
+        ("simulator", "From other simulators"),
+        ("user", "Given by you"),
+    ):
         if grade in by_confidence:
             sentences.append(f"{text}: {', '.join(by_confidence[grade])}.")
     if s["energy_pj"] is None:

@@ -23,7 +23,9 @@ EIGHTHS = " \u258f\u258e\u258d\u258c\u258b\u258a\u2589"
 FULL = "\u2588"
 
 
-def render_text(result: Result, *, width: int = WIDTH_DEFAULT, unicode: bool = True, color: bool = False) -> str:
+def render_text(
+    result: Result, *, width: int = WIDTH_DEFAULT, unicode: bool = True, color: bool = False
+) -> str:
     """The report of a result as lines no longer than `width`.
 
     Parameters
@@ -54,7 +56,11 @@ def print_text(result: Result, file: TextIO | None = None) -> None:
     """Print the report as the stream can show it: its width, its character set, bold only on a terminal."""
     stream = sys.stdout if file is None else file
     terminal = stream.isatty()
-    width = min(WIDTH_MAX, shutil.get_terminal_size((WIDTH_DEFAULT, 24)).columns - 1) if terminal else WIDTH_DEFAULT
+    width = (
+        min(WIDTH_MAX, shutil.get_terminal_size((WIDTH_DEFAULT, 24)).columns - 1)
+        if terminal
+        else WIDTH_DEFAULT
+    )
     try:
         FULL.encode(getattr(stream, "encoding", None) or "ascii")
         unicode = True
@@ -108,7 +114,10 @@ def _section(section: Section, width: int, unicode: bool) -> list[str]:
 def _bars(bars: tuple[Bar, ...], width: int, unicode: bool) -> list[str]:
     label = max(len(bar.label) for bar in bars)
     room = max(8, width - label - 11)
-    return [f"{bar.label.ljust(label)}  {share_text(bar.share):>7}  {_bar(bar.share, room, unicode)}" for bar in bars]
+    return [
+        f"{bar.label.ljust(label)}  {share_text(bar.share):>7}  {_bar(bar.share, room, unicode)}"
+        for bar in bars
+    ]
 
 
 def _bar(share: float, room: int, unicode: bool) -> str:

@@ -53,7 +53,8 @@ def count_text(value: float) -> str:
 
 
 def share_text(value: float | None) -> str:
-    """A share as percent with one digit; a dash for None, and never a rounded 0.0 for something that happened.
+    """A share as percent with one digit; a dash for None, and never a rounded 0.0 for something that
+    happened.
 
     >>> share_text(0.8312), share_text(0.0001), share_text(0.0), share_text(None)
     ('83.1 %', '< 0.1 %', '0.0 %', '-')

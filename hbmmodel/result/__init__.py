@@ -1,6 +1,8 @@
-"""One shape of result, always: summary, channels, operations, timeline, histogram, command log; saved and loaded.
+"""One shape of result, always: summary, channels, operations, timeline, histogram, command log; saved and
+loaded.
 
-The package owns what a run left behind. It must not know how the run was made (`sim`), nor how it is shown (`report`).
+The package owns what a run left behind. It must not know how the run was made (`sim`), nor how it is shown
+(`report`).
 """
 
 from __future__ import annotations

@@ -43,7 +43,8 @@ class Histogram:
     def __post_init__(self) -> None:
         if self.edges.shape != (self.counts.shape[0] + 1,):
             raise HbmInternalError(
-                f"a histogram of {self.counts.shape[0]} buckets needs one edge more, not {self.edges.shape[0]} edges"
+                f"a histogram of {self.counts.shape[0]} buckets needs one edge more, "
+                f"not {self.edges.shape[0]} edges"
             )
         if not (np.diff(self.edges) > 0).all():
             raise HbmInternalError("the edges of a histogram must ascend")
@@ -56,8 +57,8 @@ class Histogram:
     def percentile(self, percent: float) -> Fraction | None:
         """The value in ticks that `percent` of the events do not exceed; None without events.
 
-        Nearest rank: the ceil(percent/100 x n)-th smallest event, read as the middle of its bucket's whole ticks,
-        ``(lower + upper - 1) / 2``. Buckets of one tick are exact; see `relative_error` for the others.
+        Nearest rank: the ceil(percent/100 x n)-th smallest event, read as the middle of its bucket's whole
+        ticks, ``(lower + upper - 1) / 2``. Buckets of one tick are exact; see `relative_error`.
 
         Raises
         ------
@@ -76,7 +77,8 @@ class Histogram:
 
     @property
     def relative_error(self) -> float:
-        """Largest relative error of any percentile: half a bucket over its lower edge, worst bucket with events.
+        """Largest relative error of any percentile: half a bucket over its lower edge, worst bucket with
+        events.
 
         0.0 when all events lie in buckets of one tick.
         """

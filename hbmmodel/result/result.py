@@ -1,7 +1,7 @@
 """`Result`: what a run left behind, and its making from the core's raw arrays.
 
-Owns the tables' columns and the conservation laws that every run must satisfy; must not know how files are written
-(`store`) or how a report looks.
+Owns the tables' columns and the conservation laws that every run must satisfy; must not know how files are
+written (`store`) or how a report looks.
 """
 
 from __future__ import annotations
@@ -38,9 +38,11 @@ TIMELINE_COLUMNS = (
 )
 
 
-def _rate(amount: NDArray[Any], duration_ns: NDArray[np.float64]) -> NDArray[np.float64]:
+def _rate(amount: NDArray[Any], duration_ns: NDArray[Any]) -> NDArray[np.float64]:
     """Bytes over ns = GB/s; 0 where no time passed."""
-    return np.divide(amount, duration_ns, out=np.zeros(len(amount)), where=duration_ns > 0)
+    rate = np.zeros(len(amount))
+    np.divide(amount, duration_ns, out=rate, where=duration_ns > 0)
+    return rate
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -55,13 +57,14 @@ class Result:
         Flat, with the same keys for every run (`hbmmodel.result.KEYS` says what each means).
     channels : Table
         One row per pseudo-channel (``stack, channel, pseudo_channel``), all counters, ``bandwidth_gb_per_s``,
-        ``fraction_of_peak`` (of that pseudo-channel) and ``read_latency_ns_mean`` (0.0 where nothing was read).
+        ``fraction_of_peak`` (of that pseudo-channel) and ``read_latency_ns_mean`` (0.0 where nothing was
+        read).
     operations : Table
         One row per operation of the trace: ``index, name, phase, start_ns, end_ns, duration_ns, bytes_read,
         bytes_written, bandwidth_gb_per_s, row_hits, row_misses, row_conflicts``. Without operations, no rows.
     timeline : Table
-        One row per epoch: ``epoch, start_ns, end_ns, bytes_read, bytes_written, bandwidth_gb_per_s, fraction_of_peak,
-        n_act, n_ref``. The last epoch ends with the run.
+        One row per epoch: ``epoch, start_ns, end_ns, bytes_read, bytes_written, bandwidth_gb_per_s,
+        fraction_of_peak, n_act, n_ref``. The last epoch ends with the run.
     histogram : Histogram
         Read latencies in ticks.
     command_log : structured array (`hbmmodel.commands.COMMAND_DTYPE`) or None
@@ -84,7 +87,11 @@ class Result:
 
     @classmethod
     def from_raw(
-        cls, system: System, trace_info: Mapping[str, Any], raw: Mapping[str, Any], provenance: Mapping[str, Any]
+        cls,
+        system: System,
+        trace_info: Mapping[str, Any],
+        raw: Mapping[str, Any],
+        provenance: Mapping[str, Any],
     ) -> Result:
         """Wrap what the core returned, after checking what every run must conserve.
 
@@ -95,9 +102,9 @@ class Result:
         trace_info : mapping
             JSON types; ``padding_bytes`` and ``random_gathers`` enter the summary.
         raw : mapping
-            ``end_tick``; ``counters`` (name to int64 array, one element per pseudo-channel, index ``(stack * channels +
-            channel) * pseudo_channels + pseudo_channel``); ``histogram``, ``histogram_edges``; ``operations``,
-            ``epochs``, ``command_log``, ``l2`` (each may be None or missing).
+            ``end_tick``; ``counters`` (name to int64 array, one element per pseudo-channel, index ``(stack
+            * channels + channel) * pseudo_channels + pseudo_channel``); ``histogram``, ``histogram_edges``;
+            ``operations``, ``epochs``, ``command_log``, ``l2`` (each may be None or missing).
         provenance : mapping
             See `hbmmodel.provenance.collect`.
 
@@ -109,7 +116,9 @@ class Result:
         end_tick = int(raw["end_tick"])
         tick_ps = raw.get("tick_ps", system.tick_ps)
         if tick_ps != system.tick_ps:
-            raise HbmInternalError(f"the core ran with ticks of {tick_ps} ps, the system has {system.tick_ps} ps")
+            raise HbmInternalError(
+                f"the core ran with ticks of {tick_ps} ps, the system has {system.tick_ps} ps"
+            )
         histogram = Histogram(
             np.asarray(raw["histogram_edges"], dtype=np.int64), np.asarray(raw["histogram"], dtype=np.uint64)
         )
@@ -183,7 +192,8 @@ class Result:
         s = self.summary
         return (
             f"<Result {self.system.stacks} x {self.system.device.name} {self.system.device.variant}: "
-            f"{s['time_ns']:.6g} ns, {s['bandwidth_gb_per_s']:.6g} GB/s, {100 * (s['fraction_of_peak'] or 0):.1f} % of peak>"
+            f"{s['time_ns']:.6g} ns, {s['bandwidth_gb_per_s']:.6g} GB/s, "
+            f"{100 * (s['fraction_of_peak'] or 0):.1f} % of peak>"
         )
 
     def _repr_html_(self) -> str:
@@ -238,7 +248,9 @@ def _check_conservation(end_tick: int, channels: Table, histogram: Histogram) ->
             )
     timed = int(channels["reads_timed"].sum())
     if histogram.n != timed:
-        raise HbmInternalError(f"the latency histogram holds {histogram.n} reads of {timed}; please report this")
+        raise HbmInternalError(
+            f"the latency histogram holds {histogram.n} reads of {timed}; please report this"
+        )
 
 
 def _operations(system: System, raw: Mapping[str, Any] | None) -> Table:
@@ -272,8 +284,13 @@ def _operations(system: System, raw: Mapping[str, Any] | None) -> Table:
 
 def _timeline(system: System, end_tick: int, raw: Mapping[str, Any] | None) -> Table:
     if raw is None:
-        raw = {"epoch_ticks": 1, **{k: np.empty(0) for k in ("bytes_read", "bytes_written", "n_act", "n_ref")}}
-    counts = {k: np.asarray(raw[k]).astype(np.int64) for k in ("bytes_read", "bytes_written", "n_act", "n_ref")}
+        raw = {
+            "epoch_ticks": 1,
+            **{k: np.empty(0) for k in ("bytes_read", "bytes_written", "n_act", "n_ref")},
+        }
+    counts = {
+        k: np.asarray(raw[k]).astype(np.int64) for k in ("bytes_read", "bytes_written", "n_act", "n_ref")
+    }
     tick_ns = float(system.tick_ps / 1000)
     epoch = np.arange(len(counts["bytes_read"]), dtype=np.int64)
     start = epoch * int(raw["epoch_ticks"])

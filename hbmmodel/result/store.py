@@ -1,11 +1,11 @@
 """A result on disk: one Parquet file per table and ``result.json``.
 
-Owns the directory's layout, its versions and its safety (written beside the target and renamed, every file checked by
-size and SHA-256 on loading); must not know what the numbers mean.
+Owns the directory's layout, its versions and its safety (written beside the target and renamed, every file
+checked by size and SHA-256 on loading); must not know what the numbers mean.
 
-Layout, version 1: ``result.json`` (identity, system, trace, provenance, and name, bytes and sha256 of each file),
-``summary.parquet`` (one row; empty cell = None), ``channels.parquet``, ``operations.parquet``, ``timeline.parquet``,
-``histogram.parquet``, and ``commands.parquet`` if a command log was recorded.
+Layout, version 1: ``result.json`` (identity, system, trace, provenance, and name, bytes and sha256 of each
+file), ``summary.parquet`` (one row; empty cell = None), ``channels.parquet``, ``operations.parquet``,
+``timeline.parquet``, ``histogram.parquet``, and ``commands.parquet`` if a command log was recorded.
 """
 
 from __future__ import annotations
@@ -55,7 +55,9 @@ def check_target(directory: Path) -> None:
         Its parent is missing or cannot be written.
     """
     if directory.is_symlink() or (directory.exists() and not directory.is_dir()):
-        raise HbmArgumentError(f"{directory} exists and is not a directory; name another place for the result")
+        raise HbmArgumentError(
+            f"{directory} exists and is not a directory; name another place for the result"
+        )
     if directory.exists() and any(directory.iterdir()) and not is_result(directory):
         raise HbmArgumentError(
             f"{directory} exists and is not a saved result; it is left as it is: name another directory"
@@ -96,7 +98,8 @@ def load(directory: Path) -> Result:
     Raises
     ------
     HbmArgumentError
-        `directory` is not a result, a file is missing, damaged or malformed, or the result was written by a newer version.
+        `directory` is not a result, a file is missing, damaged or malformed, or the result was written by a
+        newer version.
     """
     manifest = read_manifest(directory)
     for name, entry in manifest["files"].items():
@@ -134,7 +137,9 @@ def read_manifest(directory: Path) -> dict[str, Any]:
     """
     path = directory / MANIFEST
     if not directory.is_dir():
-        raise HbmArgumentError(f"{directory}: no such directory; a saved result is a directory with {MANIFEST}")
+        raise HbmArgumentError(
+            f"{directory}: no such directory; a saved result is a directory with {MANIFEST}"
+        )
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -150,8 +155,8 @@ def read_manifest(directory: Path) -> dict[str, Any]:
         provenance = manifest.get("provenance")
         writer = provenance.get("version", "?") if isinstance(provenance, dict) else "?"
         raise HbmArgumentError(
-            f"{path} has format version {version}, written by hbmmodel {writer}; this program reads up to version "
-            f"{FORMAT_VERSION}: upgrade hbmmodel"
+            f"{path} has format version {version}, written by hbmmodel {writer}; this program reads up to "
+            f"version {FORMAT_VERSION}: upgrade hbmmodel"
         )
     for name, kind in (("files", dict), ("system", dict), ("trace", dict), ("provenance", dict)):
         if not isinstance(manifest.get(name), kind):
@@ -183,7 +188,8 @@ def _write(result: Result, work: Path) -> None:
         "trace": result.trace,
         "provenance": result.provenance,
         "files": {
-            path.name: {"bytes": path.stat().st_size, "sha256": _sha256(path)} for path in sorted(work.iterdir())
+            path.name: {"bytes": path.stat().st_size, "sha256": _sha256(path)}
+            for path in sorted(work.iterdir())
         },
     }
     with open(work / MANIFEST, "w", encoding="utf-8") as file:

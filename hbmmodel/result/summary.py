@@ -1,8 +1,8 @@
 """The flat summary of a run: which keys it has, in which unit, and how each follows from the counters.
 
-Owns the keys and their formulas; must not know files or how the counters were made. The keys are the same for every
-system and trace. A value is an int, a float, or None where the question has no answer (latency without reads, energy
-before there is an energy model).
+Owns the keys and their formulas; must not know files or how the counters were made. The keys are the same
+for every system and trace. A value is an int, a float, or None where the question has no answer (latency
+without reads, energy before there is an energy model).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ LOST = {
     "sid": "lost_sid",
     "command_bus": "lost_command_bus",
 }
-"""Account of the data bus of every pseudo-channel: cause to counter [ticks]; they sum to the run time exactly."""
+"""Account of the data bus of every pseudo-channel: cause to counter [ticks]; they sum to the run time."""
 
 COUNTERS = (
     *("n_act", "n_pre_pb", "n_pre_ab", "n_rd", "n_wr", "n_rda", "n_wra"),
@@ -72,7 +72,7 @@ KEYS: dict[str, str] = {
     "requests_in": "requests (bursts) accepted",
     "requests_out": "requests completed; equal to requests_in",
     "reads_forwarded": "reads answered from a write queue",
-    "read_latency_ns_mean": "arrival at the controller to the last beat of data, mean [ns]; None without reads",
+    "read_latency_ns_mean": "arrival at the controller to the last data, mean [ns]; None without reads",
     "read_latency_ns_p50": "the same, median [ns]",
     "read_latency_ns_p99": "the same, 99 % [ns]",
     "read_latency_ns_p999": "the same, 99.9 % [ns]",
@@ -95,9 +95,12 @@ KEYS: dict[str, str] = {
     "n_ref_pb": "REFpb commands",
     "n_rfm_ab": "RFMab commands",
     "n_rfm_pb": "RFMpb commands",
-    **{f"lost_share_{k}": f"share of the data-bus time in which {_LOST_TEXT[k]}; the shares sum to 1.0" for k in LOST},
+    **{
+        f"lost_share_{k}": f"share of the data-bus time in which {_LOST_TEXT[k]}; the shares sum to 1.0"
+        for k in LOST
+    },
     **{f"lost_ticks_{k}": "the same in ticks, summed over pseudo-channels" for k in LOST},
-    "random_gathers": "gathers whose indices the trace lacks and that were drawn at random; None if not known",
+    "random_gathers": "gathers whose indices the trace lacks and were drawn at random; None if not known",
     "l2_hits": "bursts answered by the on-chip filter; None without a filter",
     "l2_misses": "bursts that the filter passed on",
     "l2_writebacks": "dirty bursts that the filter wrote back",
@@ -113,8 +116,8 @@ KEYS: dict[str, str] = {
 def exact_shares(parts: list[int]) -> list[float]:
     """Shares of non-negative integers as floats whose sum is exactly 1.0, in any order of adding.
 
-    Every share is a multiple of 2**-52, so no addition of them rounds; each is within 2**-52 of the true quotient, and a
-    part of 0 has a share of exactly 0.0.
+    Every share is a multiple of 2**-52, so no addition of them rounds; each is within 2**-52 of the true
+    quotient, and a part of 0 has a share of exactly 0.0.
 
     Parameters
     ----------
@@ -154,8 +157,8 @@ def summarise(
     histogram : Histogram
         Read latencies in ticks.
     extra : mapping
-        What the counters do not hold: ``padding_bytes``, ``random_gathers`` and ``l2`` (None or a mapping with ``hits``,
-        ``misses``, ``writebacks``); each may be missing.
+        What the counters do not hold: ``padding_bytes``, ``random_gathers`` and ``l2`` (None or
+        ``hits``, ``misses``, ``writebacks``); each may be missing.
 
     Returns
     -------
@@ -163,8 +166,8 @@ def summarise(
 
     Source
     ------
-    Definitions; no constants. Latency percentiles: see `Histogram.percentile` (nearest rank, middle of a bucket),
-    never above the exact maximum.
+    Definitions; no constants. Latency percentiles: nearest rank, middle of a bucket (see
+    `Histogram.percentile`), never above the exact maximum.
     """
     total = {name: int(channels[name].sum(dtype=np.int64)) for name in COUNTERS}
     tick_ns = system.tick_ps / 1000

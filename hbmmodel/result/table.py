@@ -1,7 +1,8 @@
 """A small column table: named numpy columns of one length.
 
-Owns column access, printing and the way to Arrow and Parquet; must not know what the columns mean. Results hold these
-and not data frames, because importing a data-frame library costs more time than many simulations.
+Owns column access, printing and the way to Arrow and Parquet; must not know what the columns mean. Results
+hold these and not data frames, because importing a data-frame library costs more time than many
+simulations.
 """
 
 from __future__ import annotations
@@ -133,7 +134,9 @@ class Table:
         try:
             import pandas as pd
         except ImportError:
-            raise HbmArgumentError("to_pandas needs pandas: pip install pandas; to_arrow works without it") from None
+            raise HbmArgumentError(
+                "to_pandas needs pandas: pip install pandas; to_arrow works without it"
+            ) from None
         return pd.DataFrame(dict(self._columns))
 
     @classmethod
@@ -170,7 +173,9 @@ class Table:
         body = self._preview()
         names = list(self.names)
         widths = [max(len(name), *(len(row[i]) for row in body), 0) for i, name in enumerate(names)]
-        lines = ["  ".join(text.rjust(w) for text, w in zip(row, widths, strict=True)) for row in [names, *body]]
+        lines = [
+            "  ".join(text.rjust(w) for text, w in zip(row, widths, strict=True)) for row in [names, *body]
+        ]
         if self._n_rows > PREVIEW_ROWS:
             lines.append(f"... {self._n_rows} rows")
         return "\n".join(lines)
@@ -178,7 +183,8 @@ class Table:
     def _repr_html_(self) -> str:
         head = "".join(f"<th>{html.escape(name)}</th>" for name in self.names)
         body = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(text)}</td>" for text in row) + "</tr>" for row in self._preview()
+            "<tr>" + "".join(f"<td>{html.escape(text)}</td>" for text in row) + "</tr>"
+            for row in self._preview()
         )
         more = f"<p>{self._n_rows} rows</p>" if self._n_rows > PREVIEW_ROWS else ""
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}"

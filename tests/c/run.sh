@@ -8,10 +8,11 @@ for program; do
     code=$?
     printf '%s\n' "$output"
     counts=$(printf '%s\n' "$output" | sed -n 's/^[^ ]*: \([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p' | tail -n 1)
+    counts=${counts:-0 0}
     bad=${counts#* }
     passed=$((passed + ${counts% *}))
     failed=$((failed + bad))
-    if [ "$code" -ne 0 ] && [ "${bad:-0}" -eq 0 ]; then
+    if [ "$code" -ne 0 ] && [ "$bad" -eq 0 ]; then
         echo "FAILED $program: ended with status $code"
         failed=$((failed + 1))
     fi

@@ -34,9 +34,12 @@ def run_core(case: Any, skip: bool) -> dict[str, Any]:
     def arrays(field: str, dtype: str) -> list[np.ndarray[Any, Any]]:
         return [np.array([getattr(r, field) for r in requests], dtype=dtype) for requests in case.inputs]
 
+    policy = asdict(case.policy)
+    assert policy.pop("refresh_scale_num") == 1
+    policy["refresh_scale"] = policy.pop("refresh_scale_den")  # the core takes the divisor
     result: dict[str, Any] = _core.run_channel(
         case.ticks,
-        asdict(case.policy),
+        policy,
         arrays("arrival", "int64"),
         arrays("is_write", "uint8"),
         arrays("bank", "int32"),

@@ -1,4 +1,4 @@
-"""Fixtures of the unit tests: raw arrays as the core returns them, made up but obeying every conservation law."""
+"""Fixtures of the unit tests: raw arrays as of the core, made up but obeying every conservation law."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ def synthetic_raw(system: System, seed: int = 0, reads: bool = True, log: bool =
     latency = rng.integers(40, 1000, 7 * n) if reads else np.empty(0, dtype=np.int64)
     counters["reads_timed"] = np.full(n, 7 if reads else 0)
     counters["read_latency_ticks_sum"] = latency.reshape(n, -1).sum(axis=1)
-    counters["read_latency_ticks_max"] = latency.reshape(n, -1).max(axis=1) if reads else np.zeros(n, dtype=np.int64)
+    counters["read_latency_ticks_max"] = (
+        latency.reshape(n, -1).max(axis=1) if reads else np.zeros(n, dtype=np.int64)
+    )
     raw: dict[str, Any] = {
         "end_tick": end_tick,
         "tick_ps": system.tick_ps,
@@ -78,7 +80,9 @@ def one_channel() -> System:
 @pytest.fixture(scope="session")
 def eight_stacks() -> System:
     """8 stacks of 32 channels: 512 pseudo-channels."""
-    return System(device("HBM4_8000", variant="24Gb_12H"), stacks=8, controller=Controller(refresh="all_bank"))
+    return System(
+        device("HBM4_8000", variant="24Gb_12H"), stacks=8, controller=Controller(refresh="all_bank")
+    )
 
 
 @pytest.fixture(scope="session")

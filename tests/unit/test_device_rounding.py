@@ -1,4 +1,4 @@
-"""Property: whatever the numbers, the clocks never undercut a minimum and never exceed a maximum, by less than a step."""
+"""Property: whatever the numbers, clocks never undercut a minimum nor exceed a maximum, and are tight."""
 
 from __future__ import annotations
 

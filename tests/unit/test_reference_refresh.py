@@ -177,6 +177,17 @@ def test_refresh_after_an_auto_precharge_counts_from_the_internal_precharge() ->
     assert log(outcome)[:3] == [(170, ACT, 0), (192, RDA, 0), (228, REFab, 0)]
 
 
+def test_precharge_of_all_banks_waits_for_the_open_ones_only() -> None:
+    # Bank 2: ACT 150, RDA 150 + 42, internal precharge at 192 + 60 = 252.  Bank 0: ACT 158, tRAS over at 200, when
+    # the pseudo-channel is blocked.  The PREab closes bank 0 at once; the REFab waits for bank 2, 252 + 16.
+    requests = [read(2, 1, arrival=150), read(0, 1, arrival=158)]
+    device = {"RCDRD": 40, "RTP": 60}
+    outcome = run(requests, refresh="all_bank", page_policy="closed", device=device)
+    assert log(outcome)[:6] == [
+        (150, ACT, 2), (158, ACT, 0), (192, RDA, 2), (200, PREab, 0), (268, REFab, 0), (366, ACT, 0),
+    ]  # fmt: skip
+
+
 # Refresh management ---------------------------------------------------------------------------------------
 
 

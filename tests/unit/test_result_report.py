@@ -12,9 +12,8 @@ import pytest
 
 from hbmmodel.errors import HbmArgumentError
 from hbmmodel.report import print_text, render_markdown, render_text
-from hbmmodel.report.content import CAUSES
+from hbmmodel.report.content import CAUSES, Grid
 from hbmmodel.report.text import render_grid
-from hbmmodel.report.content import Grid
 from hbmmodel.report.units import bytes_text, share_text
 from hbmmodel.result import COUNTERS, LOST, Result
 from hbmmodel.system import Controller, System
@@ -48,7 +47,9 @@ def test_losses_are_drawn_from_the_largest_down(one_channel: System, make_result
 
 @pytest.mark.parametrize("width", [72, 88, 120])
 @pytest.mark.parametrize("unicode", [False, True])
-def test_no_line_is_longer_than_the_width(eight_stacks: System, make_result: Make, width: int, unicode: bool) -> None:
+def test_no_line_is_longer_than_the_width(
+    eight_stacks: System, make_result: Make, width: int, unicode: bool
+) -> None:
     text = render_text(make_result(eight_stacks), width=width, unicode=unicode)
     assert max(map(len, text.splitlines())) <= width
     assert unicode or text.isascii()
@@ -59,7 +60,9 @@ def test_estimates_and_assumptions_are_named(make_result: Make, one_channel: Sys
         one_channel.device, controller=Controller(refresh="none"), refresh_multiplier=0.5, window_bytes=0
     )
     text = " ".join(render_text(make_result(system)).split())
-    estimates = [n for n, v in system.device.timing.items() if v.confidence == "estimate" and n in ("tCCDR", "tRTW")]
+    estimates = [
+        n for n, v in system.device.timing.items() if v.confidence == "estimate" and n in ("tCCDR", "tRTW")
+    ]
     assert estimates and all(name in text.split("Estimates:")[1].split(".")[0] for name in estimates)
     assert "Refresh is off" in text and "Refresh interval x 0.5" in text
     assert "limited by the queues only" in text and "Trace mode closed" in text
@@ -69,10 +72,14 @@ def test_estimates_and_assumptions_are_named(make_result: Make, one_channel: Sys
 
 def test_a_run_without_reads_or_time_still_reports(one_channel: System, make_raw: Make) -> None:
     raw = make_raw(one_channel, reads=False)
-    raw.update(end_tick=0, operations=None, epochs=None, counters={name: np.zeros(2, np.int64) for name in COUNTERS})
+    raw.update(
+        end_tick=0, operations=None, epochs=None, counters={name: np.zeros(2, np.int64) for name in COUNTERS}
+    )
     result = Result.from_raw(one_channel, {}, raw, {})
     text = render_text(result)
-    assert "No read reached a bank." in text and "No time passed." in text and "Longest operations" not in text
+    assert (
+        "No read reached a bank." in text and "No time passed." in text and "Longest operations" not in text
+    )
     assert render_markdown(result).startswith("# 1 x HBM4")
 
 

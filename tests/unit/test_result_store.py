@@ -75,7 +75,9 @@ def test_saving_again_replaces_the_result_and_keeps_other_files(
     assert [p.name for p in saved.parent.iterdir()] == ["run"]
 
 
-def test_a_directory_that_is_not_a_result_is_left_alone(one_channel: System, make_result: Make, tmp_path: Path) -> None:
+def test_a_directory_that_is_not_a_result_is_left_alone(
+    one_channel: System, make_result: Make, tmp_path: Path
+) -> None:
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter1.tex").write_text("years of work")
     with pytest.raises(HbmArgumentError, match="not a saved result"):
@@ -100,7 +102,11 @@ def test_a_missing_parent_is_named(one_channel: System, make_result: Make, tmp_p
 
 @pytest.mark.parametrize("failure", [OSError("disk full"), KeyboardInterrupt()])
 def test_a_save_that_fails_leaves_the_old_result_and_no_litter(
-    saved: Path, eight_stacks: System, make_result: Make, monkeypatch: pytest.MonkeyPatch, failure: BaseException
+    saved: Path,
+    eight_stacks: System,
+    make_result: Make,
+    monkeypatch: pytest.MonkeyPatch,
+    failure: BaseException,
 ) -> None:
     before = Result.load(saved).summary
 
@@ -173,7 +179,9 @@ def edit(saved: Path, **changes: Any) -> None:
         ({"system": {"stacks": 1}}, "device"),
     ],
 )
-def test_a_manifest_that_cannot_be_read_is_told_apart(saved: Path, changes: dict[str, Any], message: str) -> None:
+def test_a_manifest_that_cannot_be_read_is_told_apart(
+    saved: Path, changes: dict[str, Any], message: str
+) -> None:
     edit(saved, **changes)
     with pytest.raises(HbmArgumentError, match=message) as error:
         Result.load(saved)

@@ -16,9 +16,10 @@ from hbmmodel.result import COUNTERS, KEYS, LOST, Result
 from hbmmodel.result.summary import exact_shares
 from hbmmodel.system import System
 
-FACE = """time_ns bytes_read bytes_written bandwidth_gb_per_s fraction_of_peak read_latency_ns_mean read_latency_ns_p50
-read_latency_ns_p99 read_latency_ns_p999 read_latency_ns_max row_hits row_misses row_conflicts n_act n_pre n_rd n_wr n_ref_ab
-n_ref_pb energy_pj energy_pj_per_bit power_w_mean temperature_c_max requests_in requests_out"""
+FACE = """time_ns bytes_read bytes_written bandwidth_gb_per_s fraction_of_peak read_latency_ns_mean
+read_latency_ns_p50 read_latency_ns_p99 read_latency_ns_p999 read_latency_ns_max row_hits row_misses
+row_conflicts n_act n_pre n_rd n_wr n_ref_ab n_ref_pb energy_pj energy_pj_per_bit power_w_mean
+temperature_c_max requests_in requests_out"""
 
 Make = Callable[..., Any]
 
@@ -52,7 +53,9 @@ def test_shares_sum_to_one_exactly_in_any_order(parts: list[int], random: Any) -
         assert part or share == 0.0
 
 
-def test_the_lost_shares_of_a_result_sum_to_one_and_match_their_ticks(eight_stacks: System, make_result: Make) -> None:
+def test_the_lost_shares_of_a_result_sum_to_one_and_match_their_ticks(
+    eight_stacks: System, make_result: Make
+) -> None:
     s = make_result(eight_stacks).summary
     assert sum(s[f"lost_share_{cause}"] for cause in LOST) == 1.0
     ticks = [s[f"lost_ticks_{cause}"] for cause in LOST]
@@ -82,8 +85,15 @@ def test_totals_and_rates_follow_from_the_counters(one_channel: System, make_raw
     assert s["load_to_use_ns_mean"] == s["read_latency_ns_mean"] + 60.0
     p50, p99, p999, top = (s[f"read_latency_ns_{k}"] for k in ("p50", "p99", "p999", "max"))
     assert p50 <= p99 <= p999 <= top
-    assert s["row_hit_rate"] == c["row_hits"].sum() / sum(c[f"row_{k}"].sum() for k in ("hits", "misses", "conflicts"))
-    assert (s["padding_bytes"], s["random_gathers"], s["l2_hits"], s["l2_hit_rate"]) == (None, None, None, None)
+    assert s["row_hit_rate"] == c["row_hits"].sum() / sum(
+        c[f"row_{k}"].sum() for k in ("hits", "misses", "conflicts")
+    )
+    assert (s["padding_bytes"], s["random_gathers"], s["l2_hits"], s["l2_hit_rate"]) == (
+        None,
+        None,
+        None,
+        None,
+    )
 
 
 def test_a_run_without_reads_has_no_latency(one_channel: System, make_result: Make) -> None:
@@ -96,7 +106,9 @@ def test_a_run_without_reads_has_no_latency(one_channel: System, make_result: Ma
 
 def test_a_run_without_requests_is_a_result_too(one_channel: System, make_raw: Make) -> None:
     raw = make_raw(one_channel, reads=False)
-    raw.update(end_tick=0, operations=None, epochs=None, counters={name: np.zeros(2, np.int64) for name in COUNTERS})
+    raw.update(
+        end_tick=0, operations=None, epochs=None, counters={name: np.zeros(2, np.int64) for name in COUNTERS}
+    )
     result = Result.from_raw(one_channel, {}, raw, {})
     s = result.summary
     assert (s["time_ns"], s["bandwidth_gb_per_s"], s["fraction_of_peak"]) == (0.0, 0.0, 0.0)
@@ -133,8 +145,14 @@ def test_operations_and_epochs_carry_their_times(one_channel: System, make_resul
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda raw: raw["counters"]["lost_refresh"].__iadd__(1), "account of the data bus of stack 0 channel 0"),
-        (lambda raw: raw["counters"]["requests_out"].__setitem__(1, 0), "requests completed .* pseudo-channel 1 is 0"),
+        (
+            lambda raw: raw["counters"]["lost_refresh"].__iadd__(1),
+            "account of the data bus of stack 0 channel 0",
+        ),
+        (
+            lambda raw: raw["counters"]["requests_out"].__setitem__(1, 0),
+            "requests completed .* pseudo-channel 1 is 0",
+        ),
         (lambda raw: raw["histogram"].__setitem__(0, 5), "histogram holds"),
         (lambda raw: raw["counters"].pop("n_act"), "no counter n_act"),
         (lambda raw: raw["counters"].update(n_act=np.zeros(3)), r"shape \(3,\)"),

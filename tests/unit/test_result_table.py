@@ -84,7 +84,9 @@ EDGES = np.concatenate([np.arange(16), 16 + 4 * np.arange(30), np.array([400, 40
     st.lists(st.integers(0, 3999), min_size=1, max_size=200),
     st.sampled_from([0, 1, 50, 90, 99, 99.9, 100]),
 )
-def test_every_percentile_is_within_the_stated_error_of_the_nearest_rank(values: list[int], percent: float) -> None:
+def test_every_percentile_is_within_the_stated_error_of_the_nearest_rank(
+    values: list[int], percent: float
+) -> None:
     histogram = Histogram(EDGES, np.histogram(values, EDGES)[0].astype(np.uint64))
     rank = max(1, -(-Fraction(str(percent)) * len(values) // 100))
     exact = sorted(values)[rank - 1]

@@ -162,7 +162,9 @@ def test_the_window_is_shared_by_the_pseudo_channels_of_a_stack(window_bytes: in
         assert System(HBM4, stacks=stacks, window_bytes=window_bytes).window_bursts == bursts
 
 
-@pytest.mark.parametrize(("time_ns", "ticks"), [(60.0, 240), (60.1, 241), (0.25, 1), (0.3, 2), (0.1, 1), (7.5, 30)])
+@pytest.mark.parametrize(
+    ("time_ns", "ticks"), [(60.0, 240), (60.1, 241), (0.25, 1), (0.3, 2), (0.1, 1), (7.5, 30)]
+)
 def test_times_are_rounded_up_to_ticks_as_they_are_written(time_ns: float, ticks: int) -> None:
     system = System(HBM4, host_latency_ns=time_ns, controller=Controller(timeout_ns=time_ns))
     assert (system.host_ticks, system.timeout_ticks) == (ticks, ticks)
@@ -233,7 +235,9 @@ def test_a_system_survives_json(system: System) -> None:
         (("device",), None, "device"),
     ],
 )
-def test_a_damaged_description_is_refused_with_its_path(path: tuple[str, ...], value: Any, named: str) -> None:
+def test_a_damaged_description_is_refused_with_its_path(
+    path: tuple[str, ...], value: Any, named: str
+) -> None:
     content = json.loads(json.dumps(System(HBM4).to_dict()))
     part = content
     for key in path[:-1]:
@@ -270,3 +274,32 @@ def test_the_content_hash_sees_every_field(other: System) -> None:
 def test_the_content_hash_does_not_see_how_a_default_was_spelled() -> None:
     spelled = Controller(write_high=56, write_low=8, refresh_postpone=24)
     assert System(HBM4, controller=spelled).content_hash() == System(HBM4).content_hash()
+
+
+def test_the_policies_are_those_that_the_core_describes() -> None:
+    core = pytest.importorskip("hbmmodel._core", exc_type=ImportError)
+    names = {kind: tuple(entry["name"] for entry in entries) for kind, entries in core.policies().items()}
+    assert names == {"scheduler": SCHEDULERS, "page_policy": PAGE_POLICIES, "refresh": REFRESH_POLICIES}
+
+
+@pytest.mark.parametrize(
+    "controller",
+    [
+        Controller(),
+        Controller("fcfs", 1, "timeout", 1e9, "all_bank", 8, 8, 1, 1, 1, 0),
+        Controller("frfcfs_cap", 1_000_000, "closed", 0.1, "per_bank", 384, 384, 1024, 1024, 1024, 1023),
+        Controller(refresh="none", refresh_postpone=5000),
+    ],
+)
+def test_the_core_takes_every_controller_that_is_valid_here(controller: Controller) -> None:
+    core = pytest.importorskip("hbmmodel._core", exc_type=ImportError)
+    system = System(HBM4, controller=controller, host_latency_ns=1e6, window_bytes=1 << 50)
+    core.CoreSystem(
+        system.map.core,
+        system.policy(),
+        host_ticks=system.host_ticks,
+        window=system.window_bursts,
+        threads=1,
+        command_log=False,
+        epoch_ticks=1000,
+    )

@@ -1,0 +1,124 @@
+/* Step 4 of a tick: the column bus.  Part of channel.c. */
+#ifndef HBM_STEP_COLUMN_H
+#define HBM_STEP_COLUMN_H
+
+#include "account.h"
+#include "step_look.h"
+
+/* What a column command does.  `plain` and `is_write` are constants where this is called, so that the compiler makes one
+ * lean version of each; see is_plain. */
+HBM_INLINE void issue_column(hbm_channel_t *self, hbm_pc_t *pc, int bank, hbm_tick_t t, const bool plain,
+                             const bool is_write)
+{
+    const hbm_device_t *d = self->device;
+    hbm_queue_t *q = &pc->queue[is_write];
+    const hbm_entry_t *e = hbm_queue_first_hit(q, bank);
+    const bool closes = !plain && self->policies->page->auto_precharge && hbm_queue_last_hit(q, bank);
+    const hbm_tick_t done = t + (is_write ? d->WL : d->RL) + d->BL;
+
+    hbm_account_column(pc, d, bank, is_write, t);
+    if (is_write) {
+        hbm_issue_wr(&pc->timing, d, bank, t);
+        pc->filter[hbm_filter_slot(bank, e->row, e->column)]--;
+        pc->counters.n_wr++;
+    } else {
+        const hbm_tick_t latency = done - e->since;
+        hbm_issue_rd(&pc->timing, d, bank, t);
+        pc->counters.n_rd++;
+        pc->counters.read_latency_ticks_sum += latency;
+        pc->counters.read_latency_ticks_max = hbm_max(pc->counters.read_latency_ticks_max, latency);
+        if (self->window_binds) {
+            if (HBM_UNLIKELY(pc->flight_tail - pc->flight_head > pc->flight_mask)) {
+                retire(pc, t); /* the ring holds all that can really be in flight */
+            }
+            pc->flight[pc->flight_tail++ & pc->flight_mask] = done + self->policies->config.host_ticks;
+        }
+        if (plain || self->histogram != NULL) {
+            self->histogram[hbm_bucket(latency)]++;
+        }
+        if (self->tally != NULL) {
+            hbm_operation_result_t *operation = &self->tally[e->tag];
+            operation->end_tick = hbm_max(operation->end_tick, done);
+        }
+    }
+    if (plain || self->epochs != NULL) {
+        hbm_epochs_add(self->epochs, t, is_write ? HBM_EPOCH_WRITE : HBM_EPOCH_READ);
+    }
+    if (!plain) {
+        complete(pc, e->tag, done, false);
+        pc->columns_since_act[bank]++;
+        pc->last_use[bank] = t;
+        if (self->log.on) {
+            const int command = is_write ? (closes ? HBM_CMD_WRA : HBM_CMD_WR) : (closes ? HBM_CMD_RDA : HBM_CMD_RD);
+            log_command(self, pc, command, bank, e->row, e->column, t);
+        }
+    }
+    hbm_queue_pop_hit(q, bank);
+    self->column_free = t + d->column_ticks;
+    self->column_turn = self->n_pc - 1 - pc->index;
+    pc->look_at = t + 2;
+    pc->column_at = t + 2;
+    if (!(q->hit_banks & hbm_bit(bank)) && (q->other_banks & hbm_bit(bank))) {
+        want_precharge(pc, bank, t);
+    }
+    if (!plain) {
+        if (closes) {
+            --*(is_write ? &pc->counters.n_wr : &pc->counters.n_rd);
+            ++*(is_write ? &pc->counters.n_wra : &pc->counters.n_rda);
+            hbm_precharge_at(&pc->timing, d, bank, pc->timing.pre_ok[bank]);
+            close_bank(pc, bank);
+            want_activate(pc, bank, t);
+        }
+        if (self->policies->revisit_rows) {
+            want_any_row(pc, t);
+        }
+    }
+}
+
+HBM_INLINE hbm_tick_t earliest_column(const hbm_pc_t *pc, const hbm_device_t *d, int bank, const bool is_write)
+{
+    return is_write ? hbm_earliest_wr(&pc->timing, d, bank) : hbm_earliest_rd(&pc->timing, d, bank);
+}
+
+HBM_INLINE bool choose_column(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t, const bool plain, const bool is_write)
+{
+    const hbm_scheduler_t *s = self->policies->scheduler;
+    const hbm_device_t *d = self->device;
+    const hbm_queue_t *q = &pc->queue[is_write];
+    const uint64_t admitted = plain || s->hits == NULL ? q->hit_banks : s->hits(pc, self->policies, is_write);
+    int64_t best = HBM_NEVER;
+    hbm_tick_t soonest = HBM_NEVER;
+
+    for (uint64_t m = admitted & ~pc->blocked; m != 0; m &= m - 1) {
+        best = hbm_min(best, q->hit_key[hbm_lowest(m)]);
+    }
+    if (best != HBM_NEVER && earliest_column(pc, d, (int)(best & 63), is_write) > t) {
+        best = HBM_NEVER; /* the oldest is not legal yet: is another? */
+        for (uint64_t m = admitted & ~pc->blocked; m != 0; m &= m - 1) {
+            const int b = hbm_lowest(m);
+            const hbm_tick_t at = earliest_column(pc, d, b, is_write);
+            best = at <= t ? hbm_min(best, q->hit_key[b]) : best;
+            soonest = hbm_min(soonest, at);
+        }
+    }
+    if (best == HBM_NEVER) {
+        pc->column_at = hbm_rising(soonest);
+        return false;
+    }
+    issue_column(self, pc, (int)(best & 63), t, plain, is_write);
+    return true;
+}
+
+static bool try_column(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t)
+{
+    return pc->direction == HBM_WRITE ? choose_column(self, pc, t, false, true)
+                                      : choose_column(self, pc, t, false, false);
+}
+
+static bool try_column_plain(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t)
+{
+    return pc->direction == HBM_WRITE ? choose_column(self, pc, t, true, true)
+                                      : choose_column(self, pc, t, true, false);
+}
+
+#endif

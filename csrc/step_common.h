@@ -1,0 +1,45 @@
+/* What the steps of a tick share: lowering a pseudo-channel's bounds, closing a bank, logging.  Part of channel.c. */
+#ifndef HBM_STEP_COMMON_H
+#define HBM_STEP_COMMON_H
+
+#include "channel.h"
+
+/* Bank `bank` may have become a candidate for ACT, or for PREpb: lowers the bounds, no further than its own rules say. */
+HBM_INLINE void want_activate(hbm_pc_t *pc, int bank, hbm_tick_t t)
+{
+    pc->act_at = hbm_min(pc->act_at, hbm_rising(hbm_max(pc->timing.act_ok[bank], t)));
+    pc->row_at = hbm_min(pc->row_at, pc->act_at);
+}
+HBM_INLINE void want_precharge(hbm_pc_t *pc, int bank, hbm_tick_t t)
+{
+    pc->pre_at = hbm_min(pc->pre_at, hbm_max(pc->timing.pre_ok[bank], t));
+    pc->row_at = hbm_min(pc->row_at, pc->pre_at);
+}
+/* Any bank may have become a candidate. */
+HBM_INLINE void want_any_row(hbm_pc_t *pc, hbm_tick_t t)
+{
+    pc->act_at = hbm_min(pc->act_at, t);
+    pc->pre_at = hbm_min(pc->pre_at, t);
+    pc->page_at = hbm_min(pc->page_at, t);
+    pc->row_at = hbm_min(pc->row_at, t);
+}
+
+static void close_bank(hbm_pc_t *pc, int bank)
+{
+    pc->open &= ~hbm_bit(bank);
+    pc->open_row[bank] = -1;
+    hbm_queue_close_row(&pc->queue[HBM_READ], bank);
+    hbm_queue_close_row(&pc->queue[HBM_WRITE], bank);
+}
+
+static void log_command(hbm_channel_t *self, const hbm_pc_t *pc, int command, int bank, int32_t row, int32_t column,
+                        hbm_tick_t t)
+{
+    const hbm_logged_t item = {t, row, (uint16_t)column, (uint8_t)pc->index, (uint8_t)bank, (uint8_t)command};
+    const int ret = hbm_log_append(&self->log, &item);
+    if (ret != 0) {
+        self->error = ret;
+    }
+}
+
+#endif

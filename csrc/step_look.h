@@ -1,0 +1,143 @@
+/* Steps 1 to 3 of an even tick: refresh clock, acceptance, direction.  Part of channel.c. */
+#ifndef HBM_STEP_LOOK_H
+#define HBM_STEP_LOOK_H
+
+#include "refresh.h"
+#include "step_common.h"
+
+/* Forgets the reads that are back at the host by t. */
+HBM_INLINE void retire(hbm_pc_t *pc, hbm_tick_t t)
+{
+    while (pc->flight_head != pc->flight_tail && pc->flight[pc->flight_head & pc->flight_mask] <= t) {
+        pc->flight_head++;
+    }
+}
+
+/* Room in the window for one more read?  If not, *retry_at is when the oldest one will be back. */
+HBM_INLINE bool window_allows(hbm_pc_t *pc, int32_t window, hbm_tick_t t, hbm_tick_t *retry_at)
+{
+    const int64_t waiting = pc->queue[HBM_READ].count;
+
+    if (HBM_LIKELY(waiting + (pc->flight_tail - pc->flight_head) < window)) {
+        return true; /* even counting those that may be back by now */
+    }
+    retire(pc, t);
+    if (waiting + (pc->flight_tail - pc->flight_head) < window) {
+        return true;
+    }
+    if (pc->flight_head != pc->flight_tail) {
+        *retry_at = pc->flight[pc->flight_head & pc->flight_mask];
+    }
+    return false;
+}
+
+static void complete(hbm_pc_t *pc, int32_t tag, hbm_tick_t done, bool forwarded)
+{
+    if (pc->record != NULL) {
+        pc->record->done[tag] = done;
+        pc->record->forwarded[tag] = forwarded;
+    }
+}
+
+static void forward(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t)
+{
+    const hbm_feed_t *f = &pc->feed;
+    const hbm_tick_t latency = f->timed ? t - f->arrival : 0;
+
+    pc->counters.reads_forwarded++;
+    pc->counters.read_latency_ticks_sum += latency;
+    pc->counters.read_latency_ticks_max = hbm_max(pc->counters.read_latency_ticks_max, latency);
+    if (self->histogram != NULL) {
+        self->histogram[hbm_bucket(latency)]++;
+    }
+    if (self->tally != NULL) {
+        self->tally[f->tag].end_tick = hbm_max(self->tally[f->tag].end_tick, t);
+    }
+    pc->forwarded_at = t;
+    complete(pc, f->tag, t, true);
+}
+
+/* False when the next request must wait. */
+HBM_INLINE bool accept_one(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t, hbm_tick_t *retry_at, const bool plain)
+{
+    const hbm_feed_t *f = &pc->feed;
+    const int direction = f->is_write ? HBM_WRITE : HBM_READ;
+    hbm_queue_t *q = &pc->queue[direction];
+    const int bank = f->bank;
+    hbm_entry_t *e;
+    bool hit;
+
+    if (direction == HBM_READ) {
+        if (pc->queue[HBM_WRITE].count > 0 && pc->filter[hbm_filter_slot(bank, f->row, f->column)] != 0 &&
+            hbm_queue_holds(&pc->queue[HBM_WRITE], bank, f->row, f->column)) {
+            forward(self, pc, t);
+            goto accepted;
+        }
+        if (hbm_queue_full(q) || (self->window_binds && !window_allows(pc, self->policies->config.window, t, retry_at))) {
+            return false;
+        }
+    } else {
+        if (hbm_queue_full(q)) {
+            return false;
+        }
+        pc->filter[hbm_filter_slot(bank, f->row, f->column)]++;
+        if (self->tally != NULL) { /* posted: the host is free of it one CK later */
+            self->tally[f->tag].end_tick = hbm_max(self->tally[f->tag].end_tick, t + 2);
+        }
+    }
+    if (hbm_pc_idle(pc)) {
+        pc->account.nonempty_since = t;
+    }
+    hit = pc->open_row[bank] == f->row;
+    if (direction == pc->direction && !((hit ? q->hit_banks : q->other_banks) & hbm_bit(bank))) {
+        if (hit) { /* a new candidate for the column bus, or for the row bus */
+            pc->column_at = hbm_min(pc->column_at, t);
+        } else if (pc->open & hbm_bit(bank)) {
+            want_precharge(pc, bank, t);
+        } else {
+            want_activate(pc, bank, t);
+        }
+    }
+    e = hbm_queue_push(q, bank, pc->age++, f->row, f->column, hit);
+    e->since = f->timed ? f->arrival : t;
+    e->tag = f->tag;
+accepted:
+    if (!plain && pc->record != NULL) {
+        pc->record->accept[f->tag] = t;
+    }
+    hbm_feed_step(&pc->feed);
+    return true;
+}
+
+HBM_INLINE void look(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t, const bool plain)
+{
+    const hbm_policy_t *c = &self->policies->config;
+    hbm_tick_t next = HBM_NEVER, retry_at = HBM_NEVER;
+    int32_t reads, writes;
+
+    if (self->policies->refresh->active) {
+        hbm_refresh_look(pc, self->device, self->policies, t);
+        next = hbm_rising(pc->refresh.next_due);
+    }
+    while (pc->feed.valid && pc->feed.arrival <= t) {
+        if (!accept_one(self, pc, t, &retry_at, plain)) {
+            break;
+        }
+    }
+    if (pc->feed.valid && pc->feed.arrival > t) {
+        next = hbm_min(next, hbm_rising(pc->feed.arrival));
+    }
+    next = hbm_min(next, hbm_rising(retry_at)); /* a full queue is looked at again after the next column command */
+
+    reads = pc->queue[HBM_READ].count;
+    writes = pc->queue[HBM_WRITE].count;
+    if (pc->direction == HBM_READ ? writes >= c->write_high || (reads == 0 && writes > 0)
+                                  : writes == 0 || (writes <= c->write_low && reads > 0)) {
+        pc->direction = 1 - pc->direction;
+        pc->column_at = t;
+        want_any_row(pc, t);
+    }
+    pc->look_at = next;
+}
+
+#endif

@@ -1,0 +1,264 @@
+/* Step 5 of a tick: the row bus.  Part of channel.c. */
+#ifndef HBM_STEP_ROW_H
+#define HBM_STEP_ROW_H
+
+#include "account.h"
+#include "refresh.h"
+#include "step_common.h"
+
+HBM_INLINE void charge_first(hbm_channel_t *self, hbm_entry_t *e, int64_t *counter, size_t tally)
+{
+    e->counted = 1;
+    ++*counter;
+    if (self->tally != NULL) {
+        ++*(int64_t *)(void *)((char *)&self->tally[e->tag] + tally);
+    }
+}
+
+static void issue_act(hbm_channel_t *self, hbm_pc_t *pc, int bank, hbm_tick_t t)
+{
+    const hbm_device_t *d = self->device;
+    hbm_entry_t *e = hbm_queue_first_other(&pc->queue[pc->direction], bank);
+    const int32_t row = e->row;
+
+    if (!e->counted) {
+        charge_first(self, e, &pc->counters.row_misses, offsetof(hbm_operation_result_t, row_misses));
+    }
+    hbm_account_act(pc, bank, pc->timing.act_ok[bank], hbm_act_common(&pc->timing, d), t);
+    hbm_issue_act(&pc->timing, d, bank, t);
+    pc->open |= hbm_bit(bank);
+    pc->open_row[bank] = row;
+    pc->columns_since_act[bank] = 0;
+    pc->last_use[bank] = t;
+    hbm_queue_open_row(&pc->queue[HBM_READ], bank, row);
+    hbm_queue_open_row(&pc->queue[HBM_WRITE], bank, row);
+    pc->counters.n_act++;
+    if (d->RAAIMT > 0) {
+        pc->refresh.raa[bank]++;
+        pc->look_at = hbm_min(pc->look_at, t + 2);
+    }
+    pc->column_at = hbm_min(pc->column_at, t + 2);
+    pc->act_at = hbm_rising(hbm_act_common(&pc->timing, d));
+    pc->page_at = hbm_min(pc->page_at, t + 1);
+    if (self->epochs != NULL) {
+        hbm_epochs_add(self->epochs, t, HBM_EPOCH_ACT);
+    }
+    if (HBM_UNLIKELY(self->log.on)) {
+        log_command(self, pc, HBM_CMD_ACT, bank, row, 0, t);
+    }
+    self->row_free = t + d->act_ticks;
+}
+
+static void issue_precharge(hbm_channel_t *self, hbm_pc_t *pc, int bank, hbm_tick_t t)
+{
+    hbm_issue_pre(&pc->timing, self->device, bank, t);
+    close_bank(pc, bank);
+    pc->pre_at = hbm_max(pc->pre_at, t + 1);
+    want_activate(pc, bank, t + 1);
+    pc->counters.n_pre_pb++;
+    if (HBM_UNLIKELY(self->log.on)) {
+        log_command(self, pc, HBM_CMD_PREPB, bank, 0, 0, t);
+    }
+    self->row_free = t + self->device->row_ticks;
+}
+
+static void issue_refresh(hbm_channel_t *self, hbm_pc_t *pc, int command, int bank, hbm_tick_t t)
+{
+    const hbm_device_t *d = self->device;
+    hbm_tick_t end = t;
+
+    pc->refresh_at = t + 1; /* a precharge is followed by the refresh itself, a refresh perhaps by the next */
+    switch (command) {
+    case HBM_CMD_PREPB:
+        issue_precharge(self, pc, bank, t);
+        return;
+    case HBM_CMD_PREAB:
+        for (uint64_t m = pc->open; m != 0; m &= m - 1) {
+            hbm_issue_pre(&pc->timing, d, hbm_lowest(m), t);
+            close_bank(pc, hbm_lowest(m));
+        }
+        pc->counters.n_pre_ab++;
+        break;
+    case HBM_CMD_REFPB:
+    case HBM_CMD_RFMPB:
+        end = t + (command == HBM_CMD_REFPB ? d->RFCpb : d->RFMpb);
+        hbm_issue_refpb(&pc->timing, d, bank, t, end - t, command == HBM_CMD_REFPB);
+        pc->account.refresh_end[bank] = end;
+        pc->counters.n_ref_pb += command == HBM_CMD_REFPB;
+        pc->counters.n_rfm_pb += command == HBM_CMD_RFMPB;
+        break;
+    default:
+        end = t + d->RFCab;
+        hbm_issue_refab(&pc->timing, d, t, d->RFCab);
+        for (int b = 0; b < d->banks; b++) {
+            pc->account.refresh_end[b] = end;
+        }
+        pc->counters.n_ref_ab++;
+        break;
+    }
+    if (command != HBM_CMD_PREAB) {
+        hbm_refresh_issued(pc, d, command, bank);
+        pc->look_at = hbm_min(pc->look_at, t + 2);
+        pc->column_at = hbm_min(pc->column_at, t + 2);
+        want_any_row(pc, t + 1);
+        if (self->epochs != NULL) {
+            hbm_epochs_add(self->epochs, t, HBM_EPOCH_REF);
+        }
+    }
+    if (HBM_UNLIKELY(self->log.on)) {
+        log_command(self, pc, command, bank, 0, 0, t);
+    }
+    self->row_free = t + d->row_ticks;
+}
+
+/* Banks at RAAMMT may not be activated. */
+static uint64_t below_raammt(const hbm_pc_t *pc, const hbm_device_t *d)
+{
+    uint64_t mask = ~UINT64_C(0);
+    for (int b = 0; d->RAAIMT > 0 && b < d->banks; b++) {
+        if (pc->refresh.raa[b] >= d->RAAMMT) {
+            mask &= ~hbm_bit(b);
+        }
+    }
+    return mask;
+}
+
+/* Class 3: the page policy's precharge.  Returns the bank, or -1 with *soonest lowered. */
+static int idle_row(const hbm_channel_t *self, const hbm_pc_t *pc, hbm_tick_t t, hbm_tick_t *soonest)
+{
+    const uint64_t set = pc->open & ~pc->blocked & ~pc->queue[pc->direction].hit_banks;
+    hbm_tick_t first = HBM_NEVER;
+    int bank = -1;
+
+    for (uint64_t m = set; m != 0; m &= m - 1) {
+        const int b = hbm_lowest(m);
+        const hbm_tick_t out = pc->last_use[b] + self->policies->page_timeout;
+        hbm_tick_t at = hbm_max(out, hbm_earliest_pre(&pc->timing, b));
+        at = self->device->pre_any_edge ? at : hbm_rising(at);
+        if (at <= t && out < first) {
+            first = out;
+            bank = b;
+        }
+        *soonest = hbm_min(*soonest, at);
+    }
+    return bank;
+}
+
+/* The oldest entry whose ACT may go at even t: its key, or HBM_NEVER with act_at moved on. */
+static int64_t find_act(hbm_channel_t *self, hbm_pc_t *pc, uint64_t others, hbm_tick_t t)
+{
+    const hbm_device_t *d = self->device;
+    const hbm_tick_t common = hbm_act_common(&pc->timing, d);
+    uint64_t closed = others & ~pc->open;
+    hbm_found_t found;
+
+    if (common > t) {
+        pc->act_at = closed != 0 ? hbm_rising(common) : HBM_NEVER;
+        return HBM_NEVER;
+    }
+    if (d->RAAIMT > 0) {
+        closed &= below_raammt(pc, d);
+    }
+    found = self->search(pc->timing.act_ok, pc->queue[pc->direction].other_key, closed, t);
+    if (found.key == HBM_NEVER) {
+        pc->act_at = hbm_rising(found.soonest);
+    }
+    return found.key;
+}
+
+/* Likewise for the PREpb of a row conflict. */
+static int64_t find_pre(hbm_channel_t *self, hbm_pc_t *pc, uint64_t others, hbm_tick_t t)
+{
+    const hbm_scheduler_t *s = self->policies->scheduler;
+    const hbm_queue_t *q = &pc->queue[pc->direction];
+    const uint64_t hits = s->hits == NULL ? q->hit_banks : s->hits(pc, self->policies, pc->direction);
+    const uint64_t conflicts = others & pc->open & ~hits;
+    hbm_found_t found;
+
+    if (pc->timing.pre_any > t) {
+        pc->pre_at = conflicts != 0 ? pc->timing.pre_any : HBM_NEVER;
+        return HBM_NEVER;
+    }
+    found = self->search(pc->timing.pre_ok, q->other_key, conflicts, t);
+    if (found.key == HBM_NEVER) {
+        pc->pre_at = found.soonest;
+    }
+    return found.key;
+}
+
+/* What refresh wants, if it may go at t. */
+static bool try_refresh(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t)
+{
+    int bank;
+    const int wanted = hbm_refresh_wanted(pc, &bank);
+
+    if (wanted < 0) {
+        pc->refresh_at = HBM_NEVER;
+        return false;
+    }
+    pc->refresh_at = hbm_refresh_earliest(pc, self->device, wanted, bank);
+    if (pc->refresh_at > t) {
+        return false;
+    }
+    if (!(t & 1) || (self->device->pre_any_edge && (wanted == HBM_CMD_PREPB || wanted == HBM_CMD_PREAB))) {
+        issue_refresh(self, pc, wanted, bank, t);
+        return true;
+    }
+    pc->refresh_at = t + 1;
+    return false;
+}
+
+static bool try_row(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t)
+{
+    const hbm_scheduler_t *s = self->policies->scheduler;
+    const bool even = (t & 1) == 0, pre_edge = even || self->device->pre_any_edge;
+    int64_t act = HBM_NEVER, pre = HBM_NEVER;
+    bool issued = true;
+
+    if (pc->refresh_at <= t && try_refresh(self, pc, t)) {
+        goto out;
+    }
+    if (pc->act_at <= t || pc->pre_at <= t) {
+        hbm_queue_t *q = &pc->queue[pc->direction];
+        const uint64_t others =
+            (s->others == NULL ? q->other_banks : s->others(pc, self->policies, pc->direction)) & ~pc->blocked;
+        if (pc->act_at <= t && even) {
+            act = find_act(self, pc, others, t);
+        }
+        if (pc->pre_at <= t && pre_edge) {
+            pre = find_pre(self, pc, others, t);
+        }
+        if (act < pre) {
+            issue_act(self, pc, (int)(act & 63), t);
+            goto out;
+        }
+        if (pre != HBM_NEVER) {
+            hbm_entry_t *e = hbm_queue_first_other(q, (int)(pre & 63));
+            if (!e->counted) {
+                charge_first(self, e, &pc->counters.row_conflicts, offsetof(hbm_operation_result_t, row_conflicts));
+            }
+            issue_precharge(self, pc, (int)(pre & 63), t);
+            goto out;
+        }
+    }
+    if (pc->page_at <= t) {
+        hbm_tick_t soonest = HBM_NEVER;
+        const int bank =
+            self->policies->page->closes ? idle_row(self, pc, pre_edge ? t : HBM_LONG_AGO * 2, &soonest) : -1;
+        if (bank >= 0) {
+            issue_precharge(self, pc, bank, t);
+            goto out;
+        }
+        pc->page_at = hbm_max(soonest, t + 1);
+    }
+    issued = false;
+out:
+    if (issued) {
+        self->row_turn = self->n_pc - 1 - pc->index;
+    }
+    pc->row_at = hbm_min(hbm_min(pc->refresh_at, pc->page_at), hbm_min(pc->act_at, pc->pre_at));
+    pc->row_at = hbm_max(pc->row_at, t + 1);
+    return issued;
+}
+
+#endif

@@ -1,0 +1,100 @@
+"""``hbmmodel info``: a trace, a saved result, the policies, or the keys of a summary, in words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from hbmmodel.cli.common import echo_json, json_option
+
+__all__ = ["command"]
+
+
+@click.command("info")
+@click.argument("target", metavar="[TRACE|DIR]", required=False)
+@click.option("--policies", is_flag=True, help="List the controller policies as the core describes them.")
+@click.option("--keys", is_flag=True, help="List the keys of a summary and what each means.")
+@click.option(
+    "--format", "format_name", default=None, metavar="NAME", help="Trace format [default: by content]."
+)
+@json_option
+def command(target: str | None, policies: bool, keys: bool, format_name: str | None, as_json: bool) -> None:
+    """Describe TRACE, the saved result in DIR, the policies, or the keys of a summary."""
+    if (target is not None) + policies + keys != 1:
+        raise click.UsageError("give one of TRACE, DIR, --policies or --keys")
+    if policies:
+        _policies(as_json)
+    elif keys:
+        _keys(as_json)
+    else:
+        assert target is not None
+        if Path(target).is_dir():
+            _result(target, as_json)
+        else:
+            _trace(target, format_name, as_json)
+
+
+def _policies(as_json: bool) -> None:
+    from hbmmodel import _core
+
+    found = _core.policies()
+    if as_json:
+        echo_json(found)
+        return
+    for kind, entries in found.items():
+        click.echo(kind)
+        for entry in entries:
+            parameters = f" [{entry['parameters']}]" if entry["parameters"] else ""
+            click.echo(f"  {entry['name']:<12} {entry['doc']}{parameters}")
+
+
+def _keys(as_json: bool) -> None:
+    from hbmmodel.result import KEYS
+
+    if as_json:
+        echo_json(KEYS)
+        return
+    width = max(map(len, KEYS))
+    for key, meaning in KEYS.items():
+        click.echo(f"{key.ljust(width)}  {meaning}")
+
+
+def _result(directory: str, as_json: bool) -> None:
+    from hbmmodel.report.content import describe_system
+    from hbmmodel.result import Result
+
+    result = Result.load(directory)
+    if as_json:
+        echo_json(
+            {
+                "kind": "result",
+                "summary": result.summary,
+                "system": result.system.to_dict(),
+                "trace": result.trace,
+                "provenance": result.provenance,
+                "commands": None if result.command_log is None else len(result.command_log),
+            }
+        )
+        return
+    click.echo(describe_system(result.system))
+    for title, fields in (("trace", result.trace), ("provenance", result.provenance)):
+        for name, value in fields.items():
+            click.echo(f"{title}.{name}: {' '.join(map(str, value)) if isinstance(value, list) else value}")
+    log = "none" if result.command_log is None else f"{len(result.command_log)} commands"
+    click.echo(f"operations: {len(result.operations)}, epochs: {len(result.timeline)}, command log: {log}")
+    width = max(map(len, result.summary))
+    for key, number in result.summary.items():
+        text = "-" if number is None else f"{number}" if isinstance(number, int) else f"{number:.6g}"
+        click.echo(f"{key.ljust(width)}  {text}")
+
+
+def _trace(path: str, format_name: str | None, as_json: bool) -> None:
+    from hbmmodel.trace import read_trace
+
+    described = read_trace(path, format=format_name).info()
+    if as_json:
+        echo_json({"kind": "trace", **described})
+        return
+    for name, value in described.items():
+        click.echo(f"{name}: {value}")

@@ -1,0 +1,139 @@
+"""``hbmmodel run``: simulate a trace, report, save."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hbmmodel.cli.common import build_system, echo_json, json_option, system_options
+
+__all__ = ["DEMO_CAPTURE", "command"]
+
+DEMO_CAPTURE = "llama31_8b_decode_b1_ctx8192.hbmop.jsonl.gz"
+DEMO_SYSTEM = {"device": "HBM4_8000", "variant": "24Gb_12H", "stacks": 8}
+
+
+@click.command("run")
+@click.argument("trace", metavar="[TRACE]", required=False)
+@click.option(
+    "--demo",
+    is_flag=True,
+    help="Run the shipped capture, one token of Llama-3.1-8B, on 8 stacks of HBM4_8000.",
+)
+@click.option(
+    "--format", "format_name", default=None, metavar="NAME", help="Trace format [default: by content]."
+)
+@system_options
+@click.option(
+    "--mode", type=click.Choice(["asap", "paced", "closed"]), default=None, help="How operations are issued."
+)
+@click.option(
+    "--order",
+    type=click.Choice(["tile", "stream"]),
+    default="tile",
+    show_default=True,
+    help="Operands of an operation by turns, or one after the other.",
+)
+@click.option(
+    "--l2-bytes",
+    type=click.IntRange(1),
+    default=None,
+    metavar="N",
+    help="Put an on-chip filter of N bytes before the stacks.",
+)
+@click.option(
+    "--phase", "phases", multiple=True, metavar="NAME", help="Only operations of this phase; may be repeated."
+)
+@click.option(
+    "--wrap", is_flag=True, help="Fold addresses beyond the capacity back into it instead of refusing them."
+)
+@click.option(
+    "--threads", type=click.IntRange(1), default=None, metavar="N", help="Threads [default: all cores]."
+)
+@click.option("--command-log", is_flag=True, help="Record every command (for check); large.")
+@click.option("-o", "--output", default=None, metavar="DIR", help="Save the result in DIR.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress and no report; only errors.")
+@json_option
+def command(
+    trace: str | None,
+    demo: bool,
+    format_name: str | None,
+    mode: str | None,
+    order: str,
+    l2_bytes: int | None,
+    phases: tuple[str, ...],
+    wrap: bool,
+    threads: int | None,
+    command_log: bool,
+    output: str | None,
+    quiet: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Simulate TRACE on a memory system, print what it took and why, and save the result with -o.
+
+    With --json the summary, the trace's identity and the provenance are printed as JSON instead of the
+    report.
+    """
+    from hbmmodel.result.store import check_target
+
+    if demo == (trace is not None):
+        raise click.UsageError("name one TRACE, or give --demo for the shipped capture")
+    if demo:
+        trace = str(_demo_capture())
+        for name, value in DEMO_SYSTEM.items():
+            if options[name] is None and (name != "variant" or options["device"] == DEMO_SYSTEM["device"]):
+                options[name] = value
+    system = build_system(**options)
+    if output is not None:
+        check_target(Path(output))
+
+    from hbmmodel.sim import simulate
+    from hbmmodel.trace import read_trace
+
+    assert trace is not None
+    loaded = read_trace(trace, format=format_name)
+    if phases:
+        loaded = loaded.select(phase=phases)
+    result = simulate(
+        system,
+        loaded,
+        mode=mode,
+        order=order,
+        l2=l2_bytes,
+        threads=threads,
+        progress=not quiet and sys.stderr.isatty(),
+        command_log=command_log,
+        wrap=wrap,
+    )
+    if output is not None:
+        result.save(output)
+    if as_json:
+        echo_json(
+            {
+                "summary": result.summary,
+                "system": system.to_dict(),
+                "trace": result.trace,
+                "provenance": result.provenance,
+                "saved": output,
+            }
+        )
+    elif not quiet:
+        from hbmmodel.report import print_text
+
+        print_text(result)
+        if output is not None:
+            click.echo(f"\nSaved in {output}")
+
+
+def _demo_capture() -> Path:
+    import hbmmodel
+    from hbmmodel.errors import HbmArgumentError
+
+    path = Path(hbmmodel.__file__).parent / "data" / "captures" / DEMO_CAPTURE
+    if not path.is_file():
+        raise HbmArgumentError(f"{path} is missing; reinstall hbmmodel, the capture ships with it")
+    return path

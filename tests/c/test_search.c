@@ -1,0 +1,60 @@
+/* Every implementation of the bank search that this machine can run gives the answer of the plain definition. */
+#include "search.h"
+
+#include "testlib.h"
+
+static hbm_found_t by_definition(const hbm_tick_t *ready_at, const int64_t *key, uint64_t set, hbm_tick_t now)
+{
+    hbm_found_t found = {HBM_NEVER, HBM_NEVER};
+    for (int b = 0; b < HBM_MAX_BANKS; b++) {
+        if ((set >> b) & 1) {
+            found.soonest = ready_at[b] < found.soonest ? ready_at[b] : found.soonest;
+            if (ready_at[b] <= now && key[b] < found.key) {
+                found.key = key[b];
+            }
+        }
+    }
+    return found;
+}
+
+static void all_implementations_agree(void)
+{
+    static const char *const names[] = {"plain", "avx2", "avx512"};
+    hbm_tick_t ready_at[HBM_MAX_BANKS];
+    int64_t key[HBM_MAX_BANKS];
+    uint64_t seed = 4242;
+    int ran = 0;
+
+    for (int n = 0; n < 3; n++) {
+        const hbm_search_fn search = hbm_search_named(names[n]);
+        if (search == NULL) {
+            continue;
+        }
+        ran++;
+        for (int round = 0; round < 20000; round++) {
+            const int spread = 1 + round % 500;
+            const uint64_t set = round == 0 ? 0 : round == 1 ? ~UINT64_C(0) : test_random(&seed) & test_random(&seed);
+            const hbm_tick_t now = 1000 + test_below(&seed, spread);
+            hbm_found_t want, got;
+            for (int b = 0; b < HBM_MAX_BANKS; b++) {
+                ready_at[b] = test_below(&seed, 50) == 0 ? HBM_LONG_AGO : 1000 + test_below(&seed, spread);
+                key[b] = test_below(&seed, 20) == 0 ? HBM_NEVER : (int64_t)(test_random(&seed) >> 8 << 6 >> 4) | b;
+            }
+            want = by_definition(ready_at, key, set, now);
+            got = search(ready_at, key, set, now);
+            CHECK_EQ(got.key, want.key);
+            CHECK_EQ(got.soonest, want.soonest);
+        }
+    }
+    CHECK(ran >= 1);
+}
+
+static void the_best_one_is_one_of_them(void)
+{
+    const hbm_search_fn best = hbm_search_best();
+    CHECK(best != NULL);
+    CHECK(best == hbm_search_named("plain") || best == hbm_search_named("avx2") || best == hbm_search_named("avx512"));
+    CHECK(hbm_search_named("abacus") == NULL);
+}
+
+TESTS(T(all_implementations_agree), T(the_best_one_is_one_of_them))

@@ -1,0 +1,106 @@
+/* Histogram buckets, the time series and the command log. */
+#include "stats.h"
+
+#include <stdlib.h>
+
+#include "faults.h"
+#include "testlib.h"
+
+static void buckets_tile_the_line(void)
+{
+    CHECK_EQ(hbm_histogram_lower_edge(0), 0);
+    for (int32_t b = 0; b < hbm_histogram_n_buckets(); b++) {
+        const int64_t low = hbm_histogram_lower_edge(b), next = hbm_histogram_lower_edge(b + 1);
+        CHECK(next > low);
+        CHECK_EQ(hbm_bucket(low), b);
+        CHECK_EQ(hbm_bucket(next - 1), b);
+        CHECK((next - low) * 64 <= (low > 64 ? low : 64)); /* relative width at most 1/64, exact below 64 */
+    }
+}
+
+static void values_beyond_the_ends_go_to_the_end_buckets(void)
+{
+    CHECK_EQ(hbm_bucket(-5), 0);
+    CHECK_EQ(hbm_bucket(INT64_MAX), hbm_histogram_n_buckets() - 1);
+}
+
+static void counters_have_names_in_order(void)
+{
+    CHECK_EQ(hbm_n_counters() * (int)sizeof(int64_t), sizeof(hbm_counters_t));
+    CHECK(strcmp(hbm_counter_name(0), "n_act") == 0);
+    CHECK(strcmp(hbm_counter_name((int32_t)(offsetof(hbm_counters_t, row_hits) / sizeof(int64_t))), "row_hits") == 0);
+    CHECK(hbm_counter_name(-1) == NULL);
+    CHECK(hbm_counter_name(hbm_n_counters()) == NULL);
+}
+
+/* The sum over all epochs of one series, with the time of every epoch checked against the events put in. */
+static void epochs_keep_every_event_while_they_merge(void)
+{
+    enum { EVENTS = 5000 };
+    static hbm_epochs_t epochs;
+    static int64_t want[HBM_EPOCHS];
+    uint64_t seed = 7;
+    hbm_tick_t *at = malloc(EVENTS * sizeof *at), t = 0;
+
+    REQUIRE(at != NULL);
+    hbm_epochs_init(&epochs, 10);
+    for (int i = 0; i < EVENTS; i++) {
+        t += test_below(&seed, i % 1000 == 0 ? 100000 : 10);
+        at[i] = t;
+        hbm_epochs_add(&epochs, t, i % HBM_EPOCH_SERIES);
+    }
+    CHECK_EQ(epochs.length % 10, 0);
+    CHECK(t / epochs.length < HBM_EPOCHS);
+    CHECK(t / (epochs.length / 2) >= HBM_EPOCHS); /* no coarser than needed */
+    CHECK_EQ(epochs.used, t / epochs.length + 1);
+    for (int s = 0; s < HBM_EPOCH_SERIES; s++) {
+        memset(want, 0, sizeof want);
+        for (int i = s; i < EVENTS; i += HBM_EPOCH_SERIES) {
+            want[at[i] / epochs.length]++;
+        }
+        for (int e = 0; e < HBM_EPOCHS; e++) {
+            CHECK_EQ(epochs.count[e][s], want[e]);
+        }
+    }
+    free(at);
+}
+
+static void epochs_may_be_revisited(void)
+{
+    static hbm_epochs_t epochs;
+    hbm_epochs_init(&epochs, 100);
+    hbm_epochs_add(&epochs, 950, HBM_EPOCH_READ);
+    hbm_epochs_seek(&epochs, 120); /* another channel starts earlier */
+    hbm_epochs_add(&epochs, 120, HBM_EPOCH_READ);
+    CHECK_EQ(epochs.count[9][HBM_EPOCH_READ], 1);
+    CHECK_EQ(epochs.count[1][HBM_EPOCH_READ], 1);
+    CHECK_EQ(epochs.used, 10);
+}
+
+static int fill_log(void *arg)
+{
+    hbm_log_t log = {true, NULL, 0, 0};
+    int ret = 0;
+    for (int i = 0; i < *(int *)arg && ret == 0; i++) {
+        const hbm_logged_t item = {i, i * 3, 1, 0, 2, HBM_CMD_RD};
+        ret = hbm_log_append(&log, &item);
+    }
+    for (int64_t i = 0; i < log.n; i++) {
+        CHECK_EQ(log.item[i].tick, i);
+        CHECK_EQ(log.item[i].row, i * 3);
+    }
+    hbm_log_free(&log);
+    CHECK(log.item == NULL);
+    return ret;
+}
+
+static void the_log_grows_and_survives_running_out_of_memory(void)
+{
+    int n = 10000;
+    CHECK(faults_sweep(fill_log, &n) >= 3);
+    CHECK_EQ(faults_live(), 0);
+}
+
+TESTS(T(buckets_tile_the_line), T(values_beyond_the_ends_go_to_the_end_buckets), T(counters_have_names_in_order),
+      T(epochs_keep_every_event_while_they_merge), T(epochs_may_be_revisited),
+      T(the_log_grows_and_survives_running_out_of_memory))
