@@ -175,6 +175,10 @@ typedef struct hbm_system hbm_system_t;
 HBM_API int hbm_system_create(const hbm_device_t *device, const hbm_map_t *map, const hbm_policy_t *policy,
                               int32_t threads, hbm_system_t **out);
 HBM_API void hbm_system_free(hbm_system_t *self);
+/* Puts an on-chip filter before the stacks, for waves; before the first input. */
+HBM_API int hbm_system_set_l2(hbm_system_t *self, int64_t size_bytes, int64_t line_bytes, int32_t ways);
+/* hits, misses, write-backs, in bursts. */
+HBM_API void hbm_system_l2_counts(const hbm_system_t *self, int64_t *out);
 /* A block of single-burst requests in order; tick NULL: offered as early as accepted.  On HBM_ERR_ADDRESS *bad is the
  * index of the request outside the stacks. */
 HBM_API int hbm_system_requests(hbm_system_t *self, const uint64_t *address, const uint8_t *is_write,

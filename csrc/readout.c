@@ -27,6 +27,15 @@ void hbm_system_histogram(const hbm_system_t *self, uint64_t *out)
     }
 }
 
+void hbm_system_l2_counts(const hbm_system_t *self, int64_t *out)
+{
+    const hbm_l2_counts_t counts = self->l2 != NULL ? hbm_l2_counts(self->l2) : (hbm_l2_counts_t){0, 0, 0};
+
+    out[0] = counts.hits;
+    out[1] = counts.misses;
+    out[2] = counts.writebacks;
+}
+
 int hbm_system_operations(const hbm_system_t *self, int32_t first, int32_t n, hbm_operation_result_t *out)
 {
     if (first < 0 || n < 0 || n > self->n_operations - first) {

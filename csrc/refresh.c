@@ -65,8 +65,8 @@ static void choose_all_bank(hbm_pc_t *pc, const hbm_device_t *device, const hbm_
     if (choose_rfm(pc, device)) {
         return;
     }
-    if ((r->owed >= 1 && (r->owed > policies->config.postpone || idle)) ||
-        (r->owed > -policies->config.pull_in && idle)) {
+    if (r->owed >= (policies->config.postpone > 1 ? policies->config.postpone : 1) ||
+        (idle && (r->owed >= 1 || r->owed > -policies->config.pull_in))) {
         r->pending = true;
         pc->blocked = ~UINT64_C(0);
         pc->refresh_at = pc->row_at = HBM_LONG_AGO;
@@ -80,7 +80,7 @@ const hbm_refresh_policy_t *hbm_refresh_policy(int32_t i)
           "REFpb every tREFI / banks: idle banks first, any bank once `postpone` are owed; every bank once per round",
           "postpone, pull_in, multiplier"},
          true, true, choose_per_bank},
-        {{"refresh", "all_bank", "REFab every tREFI; at once when idle, else once more than `postpone` are owed",
+        {{"refresh", "all_bank", "REFab every tREFI; at once when idle, else once `postpone` are owed",
           "postpone, pull_in, multiplier"},
          true, false, choose_all_bank},
         {{"refresh", "none", "no refresh: for what-if studies only", ""}, false, false, choose_none},

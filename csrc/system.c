@@ -58,6 +58,8 @@ void hbm_system_free(hbm_system_t *self)
         return;
     }
     hbm_pool_free(self->pool);
+    hbm_l2_free(self->l2);
+    free(self->writeback);
     for (int32_t i = 0; self->channel != NULL && i < self->n_channels; i++) {
         hbm_channel_free(&self->channel[i]);
     }
@@ -69,6 +71,16 @@ void hbm_system_free(hbm_system_t *self)
     free(self->touched);
     free(self->is_touched);
     free(self);
+}
+
+int hbm_system_set_l2(hbm_system_t *self, int64_t size_bytes, int64_t line_bytes, int32_t ways)
+{
+    const int64_t burst = self->device.burst_bytes;
+
+    if (self->l2 != NULL || line_bytes % burst != 0 || line_bytes / burst > 32) {
+        return HBM_ERR_BAD_ARGUMENT;
+    }
+    return hbm_l2_create(size_bytes / burst, (int32_t)(line_bytes / burst), ways, &self->l2);
 }
 
 /* ---- running channels ---- */
@@ -155,7 +167,8 @@ int hbm_system_requests(hbm_system_t *self, const uint64_t *address, const uint8
 typedef struct {
     hbm_system_t *system;
     const hbm_access_t *access;
-    int32_t index;
+    int32_t index; /* of the operand stream: the access and, with an l2, its write-backs */
+    bool is_write;
     int64_t start;
     int32_t tile;
     bool wrap;
@@ -167,10 +180,10 @@ static int add_local(expansion_t *x, int32_t pc, int64_t first, int64_t end)
 {
     hbm_operation_result_t *o = &x->system->worker[0].tally[x->access->operation];
 
-    *(x->access->is_write ? &o->bursts_written : &o->bursts_read) += end - first;
+    *(x->is_write ? &o->bursts_written : &o->bursts_read) += end - first;
     touch(x->system, pc);
     x->held++;
-    return hbm_feed_add(&pc_of(x->system, pc)->feed, x->index, x->access->operation, x->access->is_write, first, end);
+    return hbm_feed_add(&pc_of(x->system, pc)->feed, x->index, x->access->operation, x->is_write, first, end);
 }
 
 /* Bursts [first, end) piece by piece: what lies in one granule is contiguous in its pseudo-channel. */
@@ -219,6 +232,45 @@ static void start_feeds(hbm_system_t *self, int64_t start, int32_t tile)
     }
 }
 
+/* What gets through the filter: misses go on at once, write-backs wait for the end of the access, so that each stays one
+ * stream. */
+static int from_l2(void *context, int64_t first, int64_t end, bool is_write)
+{
+    expansion_t *x = context;
+    hbm_system_t *self = x->system;
+
+    if (!is_write) {
+        return add_bursts(x, first, end);
+    }
+    if (self->n_writebacks == self->writeback_capacity) {
+        const int64_t capacity = self->writeback_capacity == 0 ? 1024 : self->writeback_capacity * 2;
+        hbm_interval_t *bigger = realloc(self->writeback, (size_t)capacity * sizeof *bigger);
+        if (bigger == NULL) {
+            return HBM_ERR_NO_MEMORY;
+        }
+        self->writeback = bigger;
+        self->writeback_capacity = capacity;
+    }
+    self->writeback[self->n_writebacks++] = (hbm_interval_t){first, end};
+    return 0;
+}
+
+static int add_writebacks(expansion_t *x)
+{
+    hbm_system_t *self = x->system;
+    int ret = 0;
+
+    x->index++;
+    x->is_write = true;
+    for (int64_t i = 0; i < self->n_writebacks && ret == 0; i++) {
+        ret = add_bursts(x, self->writeback[i].first, self->writeback[i].end);
+    }
+    self->n_writebacks = 0;
+    return ret;
+}
+
+static int flush_held(expansion_t *x);
+
 static int add_run(expansion_t *x, int64_t byte)
 {
     hbm_system_t *self = x->system;
@@ -239,15 +291,23 @@ static int add_run(expansion_t *x, int64_t byte)
     x->last = end - 1;
     while (first < end && ret == 0) { /* once, unless the run wraps */
         const int64_t from = first % n, length = hbm_min(end - first, n - from);
-        ret = add_bursts(x, from, from + length);
+        ret = self->l2 != NULL ? hbm_l2_access(self->l2, from, from + length, x->access->is_write, from_l2, x)
+                               : add_bursts(x, from, from + length);
         first += length;
     }
-    if (ret == 0 && x->held > MAX_HELD_INTERVALS) {
-        start_feeds(self, x->start, x->tile);
-        x->held = 0;
-        ret = run_touched(self, HBM_UNTIL_ACCEPTED);
-    }
-    return ret;
+    return ret == 0 && x->held + self->n_writebacks > MAX_HELD_INTERVALS ? flush_held(x) : ret;
+}
+
+static int flush_held(expansion_t *x)
+{
+    const bool is_write = x->is_write;
+    int ret = x->system->n_writebacks > 0 ? add_writebacks(x) : 0;
+
+    x->is_write = is_write;
+    x->index += 2; /* what follows is a new stream */
+    x->held = 0;
+    start_feeds(x->system, x->start, x->tile);
+    return ret != 0 ? ret : run_touched(x->system, HBM_UNTIL_ACCEPTED);
 }
 
 static int add_access(expansion_t *x)
@@ -316,7 +376,7 @@ static int grow_tallies(hbm_system_t *self, const hbm_access_t *accesses, int32_
 int hbm_system_wave(hbm_system_t *self, const hbm_access_t *accesses, int32_t n, int64_t start, int32_t tile_bursts,
                     bool drain, bool wrap, int64_t *end_tick, int32_t *bad)
 {
-    expansion_t x = {self, NULL, 0, start, tile_bursts, wrap, -1, 0};
+    expansion_t x = {self, NULL, 0, false, start, tile_bursts, wrap, -1, 0};
     int ret = 0;
 
     *bad = -1;
@@ -327,8 +387,12 @@ int hbm_system_wave(hbm_system_t *self, const hbm_access_t *accesses, int32_t n,
     ret = grow_tallies(self, accesses, n);
     for (int32_t i = 0; i < n && ret == 0; i++) {
         x.access = &accesses[i];
-        x.index = i;
+        x.is_write = accesses[i].is_write;
         ret = add_access(&x);
+        if (ret == 0 && self->n_writebacks > 0) {
+            ret = add_writebacks(&x);
+        }
+        x.index++;
         if (ret == HBM_ERR_ADDRESS || ret == HBM_ERR_BAD_ARGUMENT) {
             *bad = i;
         }

@@ -5,6 +5,7 @@
 #define HBM_SYSTEM_H
 
 #include "channel.h"
+#include "l2.h"
 #include "pool.h"
 
 /* What one thread counts; sums and maxima, so the order of channels does not matter. */
@@ -23,6 +24,10 @@ struct hbm_system {
     hbm_channel_t *channel;
     hbm_worker_t *worker;
     hbm_pool_t *pool;
+    hbm_l2_t *l2; /* NULL: none */
+    hbm_interval_t *writeback; /* of the access in progress */
+    int64_t n_writebacks;
+    int64_t writeback_capacity;
     /* channels with new input */
     int32_t *touched;
     uint8_t *is_touched;

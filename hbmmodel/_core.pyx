@@ -204,6 +204,18 @@ cdef class CoreSystem:
         self.busy = True
         return 0
 
+    def set_l2(self, int64_t size_bytes, int64_t line_bytes, int32_t ways):
+        """Put an on-chip filter before the stacks; before the first input."""
+        cdef int code = hbm_system_set_l2(self.ptr, size_bytes, line_bytes, ways)
+        if code != 0:
+            raise_for(code, f"l2 of {size_bytes} bytes, lines of {line_bytes} bytes, {ways} ways")
+
+    def l2_counts(self):
+        """hits, misses and writebacks of the filter, in bursts."""
+        cdef int64_t[3] counts
+        hbm_system_l2_counts(self.ptr, counts)
+        return {"hits": counts[0], "misses": counts[1], "writebacks": counts[2]}
+
     def requests(self, const uint64_t[::1] address not None, const uint8_t[::1] is_write not None,
                  const int64_t[::1] tick, bint wrap, int64_t first_record=0):
         """Feed a block of single-burst requests and run until all are accepted."""

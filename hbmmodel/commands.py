@@ -303,7 +303,7 @@ def to_csv(log: Log, path: str | Path) -> None:
     if name.endswith(".gz"):
         data = gzip.compress(data, mtime=0)
     elif name.endswith(".xz"):
-        data = lzma.compress(data)
+        data = lzma.compress(data, preset=1)
     Path(path).write_bytes(data)
 
 
@@ -395,25 +395,39 @@ def _parse_csv(path: str | Path, text: str) -> Log:
         if len(row) != len(names):
             raise HbmTraceError(f"{path}: line {line}: {len(row)} fields, but the heading names {len(names)}")
     log = np.zeros(len(table) - 1, COMMAND_DTYPE)
-    for name in _FIELDS:
-        at = names.index(name)
-        values = []
-        for line, row in table[1:]:
-            text_value = row[at].strip()
-            try:
-                value = _CODES[text_value] if name == "command" and text_value in _CODES else int(text_value)
-                if not 0 <= value <= _HIGHEST[name]:
-                    raise ValueError
-            except ValueError:
-                allowed = f"a whole number in 0..{_HIGHEST[name]}"
-                if name == "command":
-                    allowed = f"a code in 0..{_HIGHEST[name]} or one of {', '.join(_CODES)}"
-                raise HbmTraceError(
-                    f"{path}: line {line}: field {name}: {row[at][:40]!r} is not {allowed}"
-                ) from None
-            values.append(value)
+    columns = list(zip(*(row for _, row in table[1:]), strict=True))
+    for name in _FIELDS if columns else ():
+        column = columns[names.index(name)]
+        try:
+            values = [_number(name, text) for text in column] if name == "command" else list(map(int, column))
+            if not (0 <= min(values) and max(values) <= _HIGHEST[name]):
+                raise ValueError
+        except ValueError:
+            raise _bad_field(path, name, [line for line, _ in table[1:]], column) from None
         log[name] = values
     return log
+
+
+def _number(name: str, text: str) -> int:
+    """A field of a CSV as a number in range; anything else is a ValueError."""
+    text = text.strip()
+    value = _CODES[text] if name == "command" and text in _CODES else int(text)
+    if not 0 <= value <= _HIGHEST[name]:
+        raise ValueError
+    return value
+
+
+def _bad_field(path: str | Path, name: str, lines: list[int], column: tuple[str, ...]) -> HbmTraceError:
+    """Find the first bad entry of a column, once it is known that there is one."""
+    allowed = f"a whole number in 0..{_HIGHEST[name]}"
+    if name == "command":
+        allowed = f"a code in 0..{_HIGHEST[name]} or one of {', '.join(_CODES)}"
+    for line, text in zip(lines, column, strict=True):
+        try:
+            _number(name, text)
+        except ValueError:
+            return HbmTraceError(f"{path}: line {line}: field {name}: {text[:40]!r} is not {allowed}")
+    return HbmTraceError(f"{path}: field {name} is not {allowed}")
 
 
 def _read_parquet(path: str | Path, data: bytes) -> Log:

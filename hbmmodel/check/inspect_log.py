@@ -63,7 +63,8 @@ def check(
     Raises
     ------
     HbmArgumentError
-        `command_log` is not a command log, or `system_or_device` neither a system nor a device.
+        `command_log` is not a command log, or `system_or_device` neither a system nor a device; or `limit`
+        is below 1.
     HbmOverflowError
         The log is too long for exact 64-bit times of this device.
 
@@ -83,6 +84,8 @@ def check(
     tRCDRD 15500 16000
     """
     device, system = _parts(system_or_device)
+    if limit is not None and limit < 1:
+        raise HbmArgumentError(f"limit is {limit}; it must be at least 1, or None for all violations")
     log = as_command_log(command_log)
     history = 0
     if initial is not None:

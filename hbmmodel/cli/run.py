@@ -97,6 +97,8 @@ def command(
     assert trace is not None
     loaded = read_trace(trace, format=format_name)
     if phases:
+        if loaded.kind != "operations":
+            raise click.UsageError(f"--phase {phases[0]}: {trace} is a trace of requests, which have no phases")
         loaded = loaded.select(phase=phases)
     result = simulate(
         system,

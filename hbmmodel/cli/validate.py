@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import click
@@ -23,21 +23,39 @@ def command() -> None:
 @json_option
 def ramulator_command(directory: str, as_json: bool) -> None:
     """Compute every run recorded in DIR from its inputs; beside a recorded number, show the difference."""
+    from hbmmodel.report.content import Grid
+    from hbmmodel.report.text import render_grid
     from hbmmodel.validate import ramulator
 
-    computed = ramulator.validate(directory)
+    computed = ramulator.validate(directory, progress=_progress if sys.stderr.isatty() else None)
     if as_json:
         echo_json(computed)
         return
+    header = ("run", "cycles", "row hits", "misses", "conflicts", "difference from the recording")
+    rows = []
+    recorded = identical = 0
     for run, values in computed.items():
-        click.echo(run)
-        for name, value in values.items():
-            click.echo(f"  {name}: {_text(value)}")
+        differing = list(_differing(values))
+        recorded += "difference" in values
+        identical += "difference" in values and not differing
+        told = "not recorded" if "difference" not in values else ", ".join(differing) or "none"
+        counts = (str(values[name]) for name in ("cycles", "row_hits", "row_misses", "row_conflicts"))
+        rows.append((run, *counts, told))
+    click.echo("\n".join(render_grid(Grid(header, tuple(rows), left=(0, 5)))))
+    click.echo(f"{len(computed)} runs, {recorded} recorded, {identical} of them identical in every number")
 
 
-def _text(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return ", ".join(f"{name} {_text(part)}" for name, part in value.items())
-    if isinstance(value, float) and math.isfinite(value):
-        return f"{value:.6g}"
-    return str(value)
+def _progress(run: str, number: int, total: int) -> None:
+    end = "\n" if number + 1 == total else ""
+    print(f"\r\x1b[K{number + 1}/{total} {run}", end=end, file=sys.stderr, flush=True)
+
+
+def _differing(values: Mapping[str, Any]) -> Iterator[str]:
+    """What differs from the recording, as ``name +n``."""
+    for name, value in values.get("difference", {}).items():
+        parts = value.items() if isinstance(value, Mapping) else ((None, value),)
+        yield from (f"{name} {part or ''} {n:+g}".replace("  ", " ") for part, n in parts if n)
+    for name in ("accept_and_done", "command_log"):
+        mismatches = values.get(name, {}).get("mismatches", 0)
+        if mismatches:
+            yield f"{name} {mismatches} entries"

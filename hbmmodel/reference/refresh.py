@@ -138,6 +138,6 @@ class RefreshEngine:
         return None
 
     def _all_bank_due(self) -> bool:
-        if self.owed >= 1 and (self.owed > self._postpone or self._queues_empty()):
+        if self.owed >= max(1, self._postpone) or (self.owed >= 1 and self._queues_empty()):
             return True
         return self.owed > -self._pull_in and self._queues_empty()

@@ -121,13 +121,13 @@ def timing_rules(ticks: Mapping[str, int]) -> tuple[Rule, ...]:
     per_bank_event = (Event.REFpb, Event.RFMpb)
     all_bank = (Command.REFab, Command.RFMab)
 
-    # Same bank.  For PREab that is each open bank, for REFab and RFMab every bank; see `History.concerned`.
+    # Same bank.  PREab, REFab and RFMab are commands of every bank; see `History.concerned`.
     bank = Scope.SAME_BANK
     rule(bank, [Event.ACT], [act], ticks["RC"])
     rule(bank, [Event.ACT], read, a + ticks["RCDRD"])
     rule(bank, [Event.ACT], write, a + ticks["RCDWR"])
     rule(bank, [Event.ACT], pre, a + ticks["RAS"])
-    rule(bank, [Event.ACT], per_bank, a + ticks["RC"])
+    rule(bank, [Event.ACT], (*per_bank, *all_bank), a + ticks["RC"])
     rule(bank, [Event.READ], pre, c + ticks["RTP"])
     rule(bank, [Event.WRITE], pre, c + after_write + ticks["WR"])
     rule(bank, [Event.PRE, Event.INTERNAL_PRE], [act], ticks["RP"] - a)
@@ -232,14 +232,11 @@ class History:
         self._known: dict[tuple[Command, int], int] = {}
 
     def concerned(self, command: Command, bank: int) -> list[int]:
-        """List the banks that a command concerns: its own, or many for the all-bank commands.
+        """List the banks that a command concerns: its own, or every bank for the all-bank commands.
 
-        The same-bank rules "... -> PREpb/PREab" do not say whether a closed bank counts for a PREab, in
-        particular one whose RDA or WRA has not begun its precharge yet.  Read as: PREab acts on the open banks,
-        and a closed bank does not hold it back.
+        The same-bank rules "... -> PREpb/PREab" are read as holding for every bank, so a PREab also waits for
+        the write recovery of a closed bank whose WRA has not begun its precharge yet.
         """
-        if command is Command.PREab and any(row is not None for row in self.open_row):
-            return [b for b, row in enumerate(self.open_row) if row is not None]
         return list(range(self.banks.count)) if command in ALL_BANK_COMMANDS else [bank]
 
     def last(self, event: Event, bank: int) -> int:
@@ -307,11 +304,13 @@ class History:
     def _internal_precharge(self, command: Command, bank: int, tick: int) -> int:
         """Compute p of the rule for RDA / WRA."""
         k = self.ticks
-        if command is Command.RDA:
-            after_column = tick + k["column_reference"] + k["RTP"]
-        else:
-            after_column = tick + k["column_reference"] + k["WL"] + k["BL"] + k["WR"]
-        return max(after_column, self.last(Event.ACT, bank) + k["act_reference"] + k["RAS"])
+        c = k["column_reference"]
+        # The last READ and WRITE of the bank include this command; those before its ACT no longer matter.
+        return max(
+            self.last(Event.READ, bank) + c + k["RTP"],
+            self.last(Event.WRITE, bank) + c + k["WL"] + k["BL"] + k["WR"],
+            self.last(Event.ACT, bank) + k["act_reference"] + k["RAS"],
+        )
 
     def _edge_allows(self, command: Command, tick: int) -> bool:
         if tick % 2 == 0:

@@ -249,14 +249,14 @@ def _operations(result: Result) -> Section | None:
     if len(operations) == 0:
         return None
     order = np.argsort(-operations["duration_ns"], kind="stable")[:TOP_OPERATIONS]
-    total = sum(float(d) for d in operations["duration_ns"])
+    run_ns = result.summary["time_ns"] or 0.0
     rows = tuple(
         (
             str(row["index"]),
             str(row["name"]),
             str(row["phase"]),
             time_text(row["duration_ns"]),
-            share_text(row["duration_ns"] / total if total else None),
+            share_text(row["duration_ns"] / run_ns if run_ns else None),
             bytes_text(row["bytes_read"]),
             bytes_text(row["bytes_written"]),
             rate_text(row["bandwidth_gb_per_s"]),
@@ -265,8 +265,8 @@ def _operations(result: Result) -> Section | None:
     )
     return Section(
         f"Longest operations ({len(rows)} of {len(operations)})",
-        (),
-        grid=Grid(("op", "name", "phase", "time", "share", "read", "written", "rate"), rows, left=(1, 2)),
+        ("Operations that do not depend on each other may overlap.",),
+        grid=Grid(("op", "name", "phase", "time", "of run", "read", "written", "rate"), rows, left=(1, 2)),
     )
 
 

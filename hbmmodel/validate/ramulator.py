@@ -1,7 +1,8 @@
 """Recorded runs of Ramulator 2.1, repeated with its policies on our timing tables.
 
-It owns the recorded form of a result and the comparison with it; it must not know policies (the C core's ``r21.c``) or
-how files are read (``ramulator_inputs``). Times are in ticks of half a CK, as recorded.
+It owns the recorded form of a result and the comparison with it; it must not know the policies (they are
+the C core's ``r21.c``) or how input files are read (``ramulator_inputs``). Times are in ticks of half a CK,
+as recorded.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hbmmodel.commands import Command
-from hbmmodel.errors import HbmTraceError
+from hbmmodel.errors import HbmDeviceError, HbmTraceError
 from hbmmodel.validate.ramulator_core import RELAXED, Outcome, core_device, run
 from hbmmodel.validate.ramulator_inputs import (
     DEVICES,
@@ -31,7 +32,7 @@ from hbmmodel.validate.ramulator_inputs import (
     read_runs,
 )
 
-__all__ = ["LOGGED_REQUESTS", "command_rows", "recorded_form", "validate"]
+__all__ = ["LOGGED_REQUESTS", "Case", "command_rows", "read_log", "recorded_form", "validate"]
 
 LOGGED_REQUESTS = 4000
 """Requests in the runs whose command logs were recorded: the head of the trace."""
@@ -65,9 +66,9 @@ def validate(
     Parameters
     ----------
     directory : path
-        Holds ``requests.npz`` and, each if it is there, ``presets.json`` (device numbers; else our presets), ``runs.json``
-        (names of the runs, else all combinations; recorded values, which may have been stripped),
-        ``accept_and_done_ticks.npz`` and ``commands_DEVICE_TRACE.csv.xz``.
+        Holds ``requests.npz`` and, each if it is there, ``presets.json`` (device numbers; else our
+        presets), ``runs.json`` (names of the runs, else all combinations; recorded values, which may have
+        been stripped), ``accept_and_done_ticks.npz`` and ``commands_DEVICE_TRACE.csv.xz``.
     runs : iterable of str, optional
         Compute these only; names as in ``runs.json``.
     progress : callable, optional
@@ -76,10 +77,10 @@ def validate(
     Returns
     -------
     dict
-        For every run our values under the recorded names; ``cycles`` and all latencies in ticks. Beside them
-        ``without_relaxations`` (cycles with our timing tables as they are, and by how many percent they differ) and, where
-        something was recorded, ``difference`` (ours - recorded, by name), ``accept_and_done`` and ``command_log`` (numbers of
-        entries that differ, and the first).
+        For every run our values under the recorded names; ``cycles`` and all latencies in ticks. Beside
+        them ``without_relaxations`` (cycles with our timing tables as they are, and by how many percent
+        they differ) and, where something was recorded, ``difference`` (ours - recorded, by name),
+        ``accept_and_done`` and ``command_log`` (numbers of entries that differ, and the first).
 
     Raises
     ------
@@ -92,7 +93,8 @@ def validate(
     traces = read_requests(folder / "requests.npz")
     recorded = read_runs(folder, list(traces))
     selected = list(recorded) if runs is None else list(runs)
-    names = {name: RunName.parse(name, str(folder / "runs.json" if runs is None else "runs")) for name in selected}
+    where = str(folder / "runs.json") if runs is None else "runs"
+    names = {name: RunName.parse(name, where) for name in selected}
     for name, parts in names.items():
         if parts.trace not in traces:
             raise HbmTraceError(
@@ -105,7 +107,7 @@ def validate(
     for i, (name, parts) in enumerate(names.items()):
         if progress is not None:
             progress(name, i, len(names))
-        case = _Case(parts, ticks[parts.device], traces[parts.trace])
+        case = Case(parts, ticks[parts.device], traces[parts.trace])
         outcome = case.run()
         values = recorded_form(outcome, case.requests)
         own = case.run(relaxed=()).counters["cycles"]
@@ -128,20 +130,40 @@ def validate(
     return result
 
 
-class _Case:
-    """One run's inputs, ready for the core."""
+class Case:
+    """One run's inputs, ready for the core.
+
+    Parameters
+    ----------
+    name : RunName
+        Says which policies, and which address map.
+    ticks : mapping of str to int
+        The device, as from `device_ticks`.
+    requests : Requests
+        The stream.
+
+    Raises
+    ------
+    HbmTraceError
+        The core refuses the device's numbers.
+    """
 
     def __init__(self, name: RunName, ticks: Mapping[str, int], requests: Requests) -> None:
         self.name = name
         self.ticks = ticks
         self.requests = requests
-        self.device = core_device(ticks)
+        try:
+            self.device = core_device(ticks)
+        except HbmDeviceError as error:
+            raise HbmTraceError(f"presets.json: device {name.device}: {error}") from None
         self.places = decode(name.mapping, requests.address, ticks)
 
-    def head(self, n: int) -> _Case:
-        return _Case(self.name, self.ticks, self.requests.head(n))
+    def head(self, n: int) -> Case:
+        """The same with the first n requests only."""
+        return Case(self.name, self.ticks, self.requests.head(n))
 
-    def run(self, relaxed: tuple[str, ...] | None = None, log: bool = False) -> Outcome:
+    def run(self, relaxed: tuple[str, ...] | None = None, log: bool = False, skip: bool = True) -> Outcome:
+        """Run it; ``relaxed`` None: with the relaxations of the device's standard."""
         return run(
             self.device,
             self.requests,
@@ -150,15 +172,16 @@ class _Case:
             refresh=self.name.refresh,
             relaxed=RELAXED[DEVICES[self.name.device][0]] if relaxed is None else relaxed,
             log=log,
+            skip=skip,
         )
 
 
 def recorded_form(outcome: Outcome, requests: Requests) -> dict[str, Any]:
     """Our result under the recorded names.
 
-    Averages are rounded as that simulator prints them: computed in single precision, six significant digits. Its average
-    latency divides by the reads that a RD served, and counts from the tick before acceptance; percentiles are entries of
-    the sorted list of latencies, at the truncated position.
+    Averages are rounded as that simulator prints them: computed in single precision, six significant
+    digits. Its average latency divides by the reads that a RD served, and counts one tick more than done -
+    accept; percentiles are entries of the sorted list of latencies, at the truncated position.
 
     Parameters
     ----------
@@ -236,8 +259,8 @@ def _compare_ticks(outcome: Outcome, recorded: npt.NDArray[Any], key: str) -> di
     }
 
 
-def _compare_log(case: _Case, path: Path) -> dict[str, Any]:
-    recorded = _read_log(path)
+def _compare_log(case: Case, path: Path) -> dict[str, Any]:
+    recorded = read_log(path)
     head = case.head(LOGGED_REQUESTS)
     ours = command_rows(head.run(log=True), head.requests, head.places, head.ticks)
     common = min(len(recorded), len(ours))
@@ -297,7 +320,19 @@ def command_rows(
     return np.stack([column.astype(np.int64) for column in columns], axis=1)
 
 
-def _read_log(path: Path) -> npt.NDArray[np.int64]:
+def read_log(path: Path) -> npt.NDArray[np.int64]:
+    """A recorded command log as rows of integers, as `command_rows` gives them.
+
+    Parameters
+    ----------
+    path : Path
+        A ``commands_*.csv.xz``.
+
+    Raises
+    ------
+    HbmTraceError
+        It is not such a file.
+    """
     rows: list[list[int]] = []
     line = 1
     try:

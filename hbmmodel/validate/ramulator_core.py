@@ -1,6 +1,6 @@
 """One run of the policy set of Ramulator 2.1 in the C core, seen from Python.
 
-It owns the passing of arrays to ``hbm_r21_run`` and back; it must not know files, names of runs or recorded results.
+It owns the passing of arrays to ``hbm_r21_run`` and back; it must not know files or recorded results.
 The policy set itself is described in ``docs/model/ramulator_policies.md``.
 """
 
@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hbmmodel.commands import COLUMN_COMMANDS, COMMAND_DTYPE, Command
 from hbmmodel.errors import BY_CODE, HbmDeviceError, HbmPolicyError
 from hbmmodel.validate.ramulator_inputs import REFRESHES, SCHEDULERS, Places, Requests
 
-__all__ = ["BUFFER", "COMMANDS", "RELAXED", "Outcome", "core_device", "relaxations", "run"]
+__all__ = ["BUFFER", "COMMANDS", "RELAXED", "Outcome", "core_device", "relaxations", "run", "to_command_log"]
 
 BUFFER = 32
 """Reads that the simulator buffers in one channel, and writes."""
@@ -86,9 +87,7 @@ def core_device(ticks: Mapping[str, int]) -> Any:
     """
     from hbmmodel.capi import ffi, lib
 
-    names = [
-        ffi.string(lib.hbm_device_field_name(i)).decode() for i in range(lib.hbm_device_n_fields())
-    ]
+    names = [ffi.string(lib.hbm_device_field_name(i)).decode() for i in range(lib.hbm_device_n_fields())]
     values = ffi.new("int64_t[]", [ticks[name] for name in names])
     out, bad = ffi.new("hbm_device_t **"), ffi.new("int32_t *")
     code = lib.hbm_device_create(values, len(names), out, bad)
@@ -186,3 +185,29 @@ def run(
         capacity = int(result.n_commands)
     counters = {name: int(getattr(result, name)) for name, _ in ffi.typeof("hbm_r21_result_t").fields}
     return Outcome(counters, accept, done, commands[: counters["n_commands"]])
+
+
+def to_command_log(outcome: Outcome, places: Places, ticks: Mapping[str, int]) -> npt.NDArray[np.void]:
+    """The log of a run in the form of `hbmmodel.commands`, for the protocol checker.
+
+    Parameters
+    ----------
+    outcome : Outcome
+        Of a run with its log.
+    places : Places
+        Of the run's requests.
+    ticks : mapping of str to int
+        The device.
+    """
+    commands = outcome.commands
+    log = np.zeros(commands.size, COMMAND_DTYPE)
+    log["tick"], log["pseudo_channel"], log["command"] = commands["tick"], commands["pc"], commands["command"]
+    one_bank = ~np.isin(commands["command"], (Command.PREab, Command.REFab))
+    group, bank = np.divmod(commands["bank"], ticks["banks_per_group"])
+    sid, bank_group = np.divmod(group, ticks["bank_groups"])
+    log["sid"], log["bank_group"], log["bank"] = sid * one_bank, bank_group * one_bank, bank * one_bank
+    column = np.isin(commands["command"], list(COLUMN_COMMANDS))
+    row = column | (commands["command"] == Command.ACT)
+    log["row"][row] = places.row[commands["request"][row]]
+    log["column"][column] = places.column[commands["request"][column]]
+    return log

@@ -1,7 +1,7 @@
 """The recorded files of Ramulator 2.1 runs: names of runs, requests, device numbers, address maps.
 
-It owns what is read from a directory and how bad input is refused; it must not know how a run is computed, nor look at
-any recorded result.
+It owns what is read from a directory and how bad input is refused; it must not know how a run is computed,
+nor look at any recorded result.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ __all__ = [
     "RunName",
     "decode",
     "device_ticks",
+    "parse_json",
     "read_json",
     "read_requests",
     "read_runs",
@@ -105,9 +106,9 @@ class RunName:
         HbmTraceError
             A part is missing or unknown.
         """
-        parts = text.split("|") if isinstance(text, str) else []
+        parts = text.split("|")
         if len(parts) != 5:
-            raise HbmTraceError(f"{where}: run {text!r} is not of the form device|map|refresh|scheduler|trace")
+            raise HbmTraceError(f"{where}: run {text!r}: expected device|map|refresh|scheduler|trace")
         name = cls(*parts)
         for what, value, known in (
             ("device", name.device, tuple(DEVICES)),
@@ -116,7 +117,9 @@ class RunName:
             ("scheduler", name.scheduler, SCHEDULERS),
         ):
             if value not in known:
-                raise HbmTraceError(f"{where}: run {text!r}: {what} {value!r} is unknown; use {', '.join(known)}")
+                raise HbmTraceError(
+                    f"{where}: run {text!r}: {what} {value!r} is unknown; use {', '.join(known)}"
+                )
         return name
 
 
@@ -162,13 +165,27 @@ def read_json(path: Path) -> Any:
         It cannot be read or is no JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parse_json(path.read_text(encoding="utf-8"), path)
     except OSError as error:
         raise HbmTraceError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise HbmTraceError(f"{path}: not UTF-8 text; is it JSON?") from None
+
+
+def parse_json(text: str, path: Path) -> Any:
+    """JSON text; ``path`` is named in the message.
+
+    Raises
+    ------
+    HbmTraceError
+        It is no JSON.
+    """
+    try:
+        return json.loads(text)
     except json.JSONDecodeError as error:
         raise HbmTraceError(f"{path}: line {error.lineno}: not JSON: {error.msg}") from None
+    except RecursionError:
+        raise HbmTraceError(f"{path}: nested too deeply to be what is expected") from None
 
 
 def read_requests(path: Path) -> dict[str, Requests]:
@@ -204,7 +221,8 @@ def _requests(arrays: Mapping[str, npt.NDArray[Any]], trace: str, where: str) ->
         if values is None:
             raise HbmTraceError(f"{where}: array {trace}__{field} is missing")
         if values.ndim != 1 or values.dtype.kind not in "iub":
-            raise HbmTraceError(f"{where}: {field} must be a list of integers, not {values.dtype}{values.shape}")
+            kind = f"{values.dtype}, {values.ndim}-dimensional"
+            raise HbmTraceError(f"{where}: {field} must be a list of integers, not {kind}")
         bad = np.flatnonzero((values < 0) | (values >= end))
         if bad.size:
             first = int(bad[0])
@@ -222,8 +240,8 @@ def _requests(arrays: Mapping[str, npt.NDArray[Any]], trace: str, where: str) ->
 def read_runs(directory: Path, traces: list[str]) -> dict[str, Mapping[str, Any]]:
     """Names of the runs to compute and, where recorded, their values.
 
-    Without a ``runs.json``: every combination of device, map, refresh, scheduler and the given traces. A run whose values
-    were stripped has an empty mapping.
+    Without a ``runs.json``: every combination of device, map, refresh, scheduler and the given traces. A
+    run whose values were stripped has an empty mapping.
 
     Raises
     ------
@@ -287,13 +305,14 @@ def _part(entry: Any, key: str, where: str) -> Mapping[str, Any]:
 
 def _integer(values: Mapping[str, Any], name: str, scale: int, where: str) -> int:
     value = values.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float) or int(value * scale) != value * scale:
-        raise HbmTraceError(f"{where}: {name} = {value!r} is not a multiple of 1/{scale}")
-    return int(value * scale)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        if 0 <= value < 2**40 and value * scale % 1 == 0:
+            return int(value * scale)
+    raise HbmTraceError(f"{where}: {name} = {value!r} is not a positive multiple of 1/{scale}")
 
 
 def device_ticks(directory: Path, name: str) -> dict[str, int]:
-    """The core's numbers of a run's device: from ``presets.json`` if the directory has one, else from our presets.
+    """The core's numbers of a run's device: from ``presets.json`` if there is one, else from our presets.
 
     Raises
     ------
@@ -372,7 +391,8 @@ def decode(mapping: str, address: npt.NDArray[np.uint64], ticks: Mapping[str, in
             shift += bits[name]
     else:
         row = take(bits["rows"])  # what lies above is dropped, as there
-    bank = (at["sids"] * ticks["bank_groups"] + at["bank_groups"]) * ticks["banks_per_group"] + at["banks_per_group"]
+    group = at["sids"] * ticks["bank_groups"] + at["bank_groups"]
+    bank = group * ticks["banks_per_group"] + at["banks_per_group"]
     return Places(
         at["pseudo_channels"].astype(np.int32),
         bank.astype(np.int32),

@@ -440,8 +440,9 @@ static void free_accepts_nothing(void)
 }
 
 TESTS(T(every_request_that_goes_in_comes_out), T(every_byte_of_an_operation_is_moved_once),
-      T(requests_and_operations_do_not_mix_silently), T(the_log_is_ordered_and_complete), T(threads_change_nothing),
+      T(the_log_is_ordered_and_complete), T(threads_change_nothing),
       T(skipping_changes_nothing), T(two_systems_do_not_disturb_each_other),
       T(addresses_outside_are_named_before_anything_runs), T(wrapping_reads_what_lies_behind_the_end_at_the_start),
       T(accesses_that_make_no_sense_are_refused), T(nothing_is_taken_after_the_end),
-      T(running_out_of_memory_is_reported), T(threads_that_do_not_start_are_not_missed), T(free_accepts_nothing))
+      T(running_out_of_memory_is_reported), T(threads_that_do_not_start_are_not_missed),
+      T(requests_and_operations_do_not_mix_silently), T(free_accepts_nothing))

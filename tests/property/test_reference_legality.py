@@ -22,27 +22,11 @@ _spec.loader.exec_module(strategies)
 PRE = (Command.PREpb, Command.PREab)
 
 
-def banks_concerned(commands: list[Issued], count: int) -> list[list[int]]:
-    """For each command the banks it acts on: its own, all of them, or for PREab those that are open."""
-    result = []
-    is_open: set[int] = set()
-    for c in commands:
-        if c.command is Command.PREab:
-            result.append(sorted(is_open))
-        else:
-            result.append(list(range(count)) if c.command in ALL_BANK_COMMANDS else [c.bank])
-        if c.command is Command.ACT:
-            is_open.add(c.bank)
-        elif c.command in (*PRE, Command.RDA, Command.WRA):
-            is_open.difference_update(result[-1])
-    return result
-
-
 def check_pairs(ticks: dict[str, int], commands: list[Issued]) -> None:
     """Every rule for every two commands of one pseudo-channel."""
     banks = Banks(ticks)
     rules = timing_rules(ticks)
-    concerned = banks_concerned(commands, banks.count)
+    concerned = [range(banks.count) if c.command in ALL_BANK_COMMANDS else (c.bank,) for c in commands]
     for i, later in enumerate(commands):
         for j, earlier in enumerate(commands[:i]):
             for rule in rules:

@@ -269,6 +269,8 @@ def test_limit_keeps_the_earliest_rows() -> None:
     assert [v.index for v in everything] == sorted(v.index for v in everything)
     assert check(device, log, limit=7) == everything[:7]
     assert check(device, log, limit=1000) == everything
+    with pytest.raises(HbmArgumentError, match="limit is 0"):
+        check(device, log, limit=0)
 
 
 def test_log_checked_in_parts_gives_the_same_violations() -> None:

@@ -55,6 +55,9 @@ def fake_run(monkeypatch: pytest.MonkeyPatch, make_result: Make) -> dict[str, An
     calls: dict[str, Any] = {}
 
     class FakeTrace:
+        def __init__(self, kind: str) -> None:
+            self.kind = kind
+
         def select(self, *, phase: Any) -> FakeTrace:
             calls["phase"] = phase
             return self
@@ -73,7 +76,7 @@ def fake_run(monkeypatch: pytest.MonkeyPatch, make_result: Make) -> dict[str, An
             raise MemoryError
         if "missing" in path:
             open(path)
-        return FakeTrace()
+        return FakeTrace("requests" if "requests" in path else "operations")
 
     def simulate(system: System, trace: FakeTrace, **options: Any) -> Result:
         calls.update(system=system, options=options)
@@ -280,6 +283,13 @@ def test_run_prints_json_or_nothing(fake_run: dict[str, Any], capsys: pytest.Cap
     assert told(capsys, "run", "t", "--set", "channels=1", "--quiet") == ""
 
 
+def test_a_trace_of_requests_has_no_phases(
+    fake_run: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "requests, which have no phases" in fails(capsys, "run", "requests.trace", "--phase", "decode0")
+    told(capsys, "run", "requests.trace", "--set", "channels=1", "--quiet")
+
+
 def test_run_wants_a_trace_or_the_demo(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--demo" in fails(capsys, "run")
     assert "--demo" in fails(capsys, "run", "t", "--demo")
@@ -405,15 +415,25 @@ def test_check_tells_what_it_needs(
 def test_validate_prints_what_was_computed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    counts = {"cycles": np.int64(7), "row_hits": 4, "row_misses": 2, "row_conflicts": 1}
+    same, other = {"cycles": 0, "latency": {"p50": 0.0}}, {"cycles": -3, "latency": {"p50": 1.5}}
+    computed = {
+        "stripped": counts,
+        "same": {**counts, "difference": same, "command_log": {"mismatches": 0}},
+        "other": {**counts, "difference": other, "accept_and_done": {"mismatches": 9}},
+    }
     package, module = ModuleType("hbmmodel.validate"), ModuleType("hbmmodel.validate.ramulator")
-    module.__dict__["validate"] = lambda directory: {"run": {"cycles": np.int64(7), "ticks": {"p50": 1.5}}}
+    module.__dict__["validate"] = lambda directory, progress: computed
     package.__dict__["ramulator"] = module
     monkeypatch.setitem(sys.modules, "hbmmodel.validate", package)
     monkeypatch.setitem(sys.modules, "hbmmodel.validate.ramulator", module)
-    assert json.loads(told(capsys, "validate", "ramulator", "d", "--json")) == {
-        "run": {"cycles": 7, "ticks": {"p50": 1.5}}
-    }
-    assert told(capsys, "validate", "ramulator", "d") == "run\n  cycles: 7\n  ticks: p50 1.5\n"
+    shown = json.loads(told(capsys, "validate", "ramulator", "d", "--json"))
+    assert list(shown) == list(computed) and shown["other"]["difference"] == other
+    lines = told(capsys, "validate", "ramulator", "d").splitlines()
+    assert [line.split()[0] for line in lines[1:4]] == ["stripped", "same", "other"]
+    assert lines[1].endswith("  not recorded") and lines[2].endswith("  none")
+    assert lines[3].endswith("  cycles -3, latency p50 +1.5, accept_and_done 9 entries")
+    assert lines[4] == "3 runs, 2 recorded, 1 of them identical in every number"
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")

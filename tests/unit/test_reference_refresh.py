@@ -156,17 +156,17 @@ def test_closed_banks_need_no_precharge_before_refresh_of_all() -> None:
 
 
 def test_all_bank_refresh_may_be_postponed_while_requests_wait() -> None:
-    # A stream of row conflicts keeps the queue filled over tick 200; with postpone 0 refresh breaks in,
-    # with 1 not.
+    # A stream of row conflicts keeps the queue filled over tick 200; with postpone 1 refresh breaks in,
+    # with 2 not.
     requests = [read(0, row) for row in range(6)]
     first = {
         postpone: next(
             (t for t, c, _ in log(run(requests, refresh="all_bank", postpone=postpone)) if c is REFab), None
         )
-        for postpone in (0, 1)
+        for postpone in (1, 2)
     }
     # ACT every 56 ticks: 0, 56, 112, 168; at 200 bank 0 is open since 168 and tRAS ends at 210; REFab at 226.
-    assert first == {0: 226, 1: None}
+    assert first == {1: 226, 2: None}
 
 
 def test_refresh_after_an_auto_precharge_counts_from_the_internal_precharge() -> None:
@@ -177,14 +177,14 @@ def test_refresh_after_an_auto_precharge_counts_from_the_internal_precharge() ->
     assert log(outcome)[:3] == [(170, ACT, 0), (192, RDA, 0), (228, REFab, 0)]
 
 
-def test_precharge_of_all_banks_waits_for_the_open_ones_only() -> None:
-    # Bank 2: ACT 150, RDA 150 + 42, internal precharge at 192 + 60 = 252.  Bank 0: ACT 158, tRAS over at 200, when
-    # the pseudo-channel is blocked.  The PREab closes bank 0 at once; the REFab waits for bank 2, 252 + 16.
+def test_precharge_of_all_banks_waits_for_an_auto_precharge_that_has_not_begun() -> None:
+    # Bank 2: ACT 150, RDA 150 + 42, internal precharge at 192 + 60 = 252.  Bank 0: ACT 158, tRAS over at 200,
+    # when the pseudo-channel is blocked.  PREab is a command of every bank: RD -> PRE of bank 2 holds it back.
     requests = [read(2, 1, arrival=150), read(0, 1, arrival=158)]
     device = {"RCDRD": 40, "RTP": 60}
     outcome = run(requests, refresh="all_bank", page_policy="closed", device=device)
     assert log(outcome)[:6] == [
-        (150, ACT, 2), (158, ACT, 0), (192, RDA, 2), (200, PREab, 0), (268, REFab, 0), (366, ACT, 0),
+        (150, ACT, 2), (158, ACT, 0), (192, RDA, 2), (252, PREab, 0), (268, REFab, 0), (366, ACT, 0),
     ]  # fmt: skip
 
 

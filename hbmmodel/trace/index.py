@@ -1,0 +1,130 @@
+"""Contents of index tensors: recorded ones from the sidecar file, missing ones drawn at random.
+
+Owns the ``.idx.npz`` file beside a capture and the seeded draw; must not know what the rows are used for.
+"""
+
+from __future__ import annotations
+
+import os
+import zipfile
+import zlib
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hbmmodel.errors import HbmTraceError
+from hbmmodel.trace.problem import trace_error
+
+__all__ = ["ARRAY_BYTES_MAX", "IndexArrays", "random_rows", "sidecar_path"]
+
+ARRAY_BYTES_MAX = 1 << 30
+
+
+def sidecar_path(path: str) -> str:
+    """Where the index arrays of a capture are looked for.
+
+    Examples
+    --------
+    >>> sidecar_path("run/step.hbmop.jsonl.gz")
+    'run/step.idx.npz'
+    """
+    stem = path
+    for suffix in (".gz", ".xz", ".zst", ".jsonl", ".hbmop"):
+        stem = stem.removesuffix(suffix)
+    return stem + ".idx.npz"
+
+
+def random_rows(seed: int, stream: int, substream: int, n_rows: int, count: int) -> NDArray[np.int64]:
+    """Seeded rows in [0, n_rows), the same with every version of every library.
+
+    Source
+    ------
+    SplitMix64: Steele, Lea, Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014. The remainder's
+    bias is below ``n_rows / 2^64``.
+
+    Examples
+    --------
+    >>> random_rows(0, 0, 0, 1000, 4).tolist()
+    [615, 436, 63, 991]
+    """
+    with np.errstate(over="ignore"):
+        state = _mix(np.uint64(seed % 2**64))
+        state = _mix(state ^ np.uint64(stream % 2**64))
+        state = _mix(state ^ np.uint64(substream % 2**64))
+        steps = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        drawn = _mix(state + steps) % np.uint64(n_rows)
+    return drawn.astype(np.int64)
+
+
+def _mix(z: Any) -> Any:
+    """SplitMix64's output function on uint64 scalars or arrays."""
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
+
+
+class IndexArrays:
+    """Source of rows for `expand`: arrays are loaded when first asked for, one is kept.
+
+    Parameters
+    ----------
+    name : str
+        The capture, for messages.
+    path : str
+        The ``.idx.npz`` file; it need not exist while nothing asks for it.
+    seed : int
+        Seed of `drawn`.
+    """
+
+    def __init__(self, name: str, path: str, seed: int) -> None:
+        self.seq = 0
+        self.n_drawn = 0
+        self._name = name
+        self._path = path
+        self._seed = seed
+        self._last: tuple[str, NDArray[np.int64]] | None = None
+        self._file: Any = None
+
+    def recorded(self, key: str) -> NDArray[np.int64]:
+        """Values of the array `key`, flat."""
+        if self._last is None or self._last[0] != key:
+            self._last = (key, self._load(key))
+        return self._last[1]
+
+    def drawn(self, storage: int, n_rows: int, count: int) -> NDArray[np.int64]:
+        """`count` random rows, a function of seed, storage and operation."""
+        self.n_drawn += 1
+        return random_rows(self._seed, storage, self.seq, n_rows, count)
+
+    def _load(self, key: str) -> NDArray[np.int64]:
+        try:
+            if self._file is None:
+                self._file = np.load(self._path, allow_pickle=False)
+            if not isinstance(self._file, np.lib.npyio.NpzFile):
+                raise HbmTraceError(f"{self._path}: not an .npz archive; capture again")
+            self._check_size(key)
+            array = self._file[key]
+        except FileNotFoundError:
+            raise HbmTraceError(
+                f"index array {key} is needed, but {self._path} does not exist (put it beside the capture, or pass index=)"
+            ) from None
+        except KeyError:
+            raise HbmTraceError(f"index array {key} is not in {self._path}") from None
+        except HbmTraceError:
+            raise
+        except (OSError, ValueError, EOFError, MemoryError, NotImplementedError, zlib.error,
+                zipfile.BadZipFile, SyntaxError, RuntimeError, OverflowError) as error:
+            raise HbmTraceError(f"{self._path}: array {key} cannot be read: {error}") from None
+        if array.dtype.kind not in "iu":
+            raise HbmTraceError(f"{self._path}: array {key} holds {array.dtype}, not whole numbers")
+        return np.ascontiguousarray(array.ravel(), dtype=np.int64)
+
+    def _check_size(self, key: str) -> None:
+        """Refuse an array that inflates beyond 1 GB before inflating it."""
+        members = {info.filename: info.file_size for info in self._file.zip.infolist()}
+        size = members.get(key + ".npy", members.get(key, 0))
+        if size > ARRAY_BYTES_MAX:
+            raise trace_error(
+                self._path, f"array {key} has {size} bytes", remedy=f"at most {ARRAY_BYTES_MAX} are read"
+            )

@@ -1,0 +1,23 @@
+"""What all tests share: where the sources are, and one profile for property tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# The examples of a property test are drawn anew in every run; a deadline would only measure how busy the machine is.
+settings.register_profile(
+    "hbmmodel", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("hbmmodel")
+
+
+@pytest.fixture(scope="session")
+def checkout() -> Path:
+    """Root of the source tree that holds these tests; skips where the tests run without it."""
+    root = Path(__file__).resolve().parent.parent
+    if not (root / "csrc").is_dir():
+        pytest.skip("needs the sources of the C core")
+    return root
