@@ -69,20 +69,20 @@ $(STAMP)-pip:
 	$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "hbmmodel needs Python 3.11 or newer; name one: make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install --upgrade 'pip>=25.1'
-	touch $@
+	@touch $@
 
 $(STAMP)-tools: pyproject.toml | $(STAMP)-pip
 	$(PIP) install --group build
-	touch $@
+	@touch $@
 
 $(STAMP)-build: $(SOURCES) | $(STAMP)-tools
-	$(PIP) install --no-build-isolation --editable .
-	touch $@
+	PYTHONWARNINGS=ignore $(PIP) install --no-build-isolation --editable .
+	@touch $@
 
 $(STAMP)-test $(STAMP)-lint $(STAMP)-docs: $(STAMP)-%: pyproject.toml | $(STAMP)-pip
 	$(PIP) install --group $*
-	touch $@
+	@touch $@
 
 $(STAMP)-dist: | $(STAMP)-tools
 	$(PIP) install build
-	touch $@
+	@touch $@

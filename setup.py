@@ -19,6 +19,7 @@ from glob import glob
 from pathlib import Path
 
 from setuptools import Extension, setup
+from setuptools.command.build_clib import build_clib
 from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 
@@ -59,8 +60,23 @@ if COVERAGE:
 BINDING_CFLAGS = [*CFLAGS, "-O1", "-Wno-unused-function"]
 
 
+# What in-place and editable builds keep, so that the next one compiles only what changed.
+KEPT = os.path.join(BUILD_BASE, f"inplace.{sysconfig.get_config_var('SOABI')}")
+
+
+class BuildClib(build_clib):
+    """``build_clib`` that keeps its objects when the extensions stay in the source tree."""
+
+    editable_mode = False
+
+    def run(self) -> None:
+        if self.editable_mode:
+            self.build_temp = self.build_clib = os.path.join(KEPT, "temp")
+        super().run()
+
+
 class BuildExt(build_ext):
-    """``build_ext`` that builds the C core first, and keeps objects between in-place and editable builds."""
+    """``build_ext`` that builds the C core first, and keeps its objects as ``BuildClib`` does."""
 
     def pre_run(self, ext: Extension, ffi: object) -> None:
         """The hook of cffi: gives its extension the flags of ours."""
@@ -68,16 +84,19 @@ class BuildExt(build_ext):
         ext.extra_compile_args, ext.extra_link_args = BINDING_CFLAGS, LDFLAGS
 
     def run(self) -> None:
-        clib = self.get_finalized_command("build_clib")
         if self.inplace or self.editable_mode:
-            self.build_lib = os.path.join(BUILD_BASE, f"inplace.{sysconfig.get_config_var('SOABI')}")
-            self.build_temp = clib.build_temp = clib.build_clib = os.path.join(self.build_lib, "temp")
+            self.build_lib, self.build_temp = KEPT, os.path.join(KEPT, "temp")
+            self.get_finalized_command("build_clib").editable_mode = True
         self.run_command("build_clib")
         super().run()
 
 
 class BuildPy(build_py):
     """``build_py`` that adds the public header, for ``hbmmodel.get_include()``; a checkout has ``csrc``."""
+
+    def find_package_modules(self, package: str, package_dir: str) -> list[tuple[str, str, str]]:
+        """All modules of a package but the build script of ``_ffi``."""
+        return [m for m in super().find_package_modules(package, package_dir) if m[1] != "_ffi_build"]
 
     def run(self) -> None:
         super().run()
@@ -118,7 +137,7 @@ setup(
     ],
     ext_modules=[core],
     cffi_modules=["hbmmodel/_ffi_build.py:ffibuilder"],
-    cmdclass={"build_ext": BuildExt, "build_py": BuildPy},
+    cmdclass={"build_clib": BuildClib, "build_ext": BuildExt, "build_py": BuildPy},
     options={
         "build": {"build_base": BUILD_BASE},
         "build_ext": {"cython_c_in_temp": True, "parallel": min(4, os.cpu_count() or 1)},

@@ -13,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lane.h"
 #include "step_column.h"
 #include "step_look.h"
 #include "step_row.h"
@@ -39,6 +38,7 @@ int hbm_channel_init(hbm_channel_t *self, const hbm_device_t *device, const hbm_
     }
     for (int i = 0; i < HBM_MAX_PC; i++) { /* the loop always looks at both */
         self->pc[i].look_at = self->pc[i].column_at = self->pc[i].row_at = HBM_NEVER;
+        self->pc[i].looked = -2;
     }
     for (int i = 0; i < self->n_pc; i++) {
         hbm_pc_t *pc = &self->pc[i];
@@ -80,8 +80,11 @@ void hbm_channel_free(hbm_channel_t *self)
 
 void hbm_channel_wake(hbm_channel_t *self, int pc)
 {
+    /* The channel stood still after its last look, wherever the event loop had got to by then. */
+    const hbm_tick_t last = hbm_max(self->pc[0].looked, self->pc[1].looked);
+
     if (self->pc[pc].feed.valid) {
-        self->pc[pc].look_at = hbm_min(self->pc[pc].look_at, hbm_max(self->pc[pc].feed.arrival, 0));
+        self->pc[pc].look_at = hbm_min(self->pc[pc].look_at, hbm_max(self->pc[pc].feed.arrival, last + 2));
     }
 }
 
@@ -95,27 +98,37 @@ HBM_INLINE hbm_tick_t next_event(const hbm_channel_t *self)
     return hbm_max(hbm_min(hbm_min(column, row), look), self->now + 1);
 }
 
-static void look_any(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t) { look(self, pc, t, false); }
-static void look_plain(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t) { look(self, pc, t, true); }
+/* The steps in their full version, off the fast path. */
+static void look_full(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t) { look(self, pc, t, false); }
+static bool column_full(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t) { return try_column(self, pc, t, false); }
+static bool column_plain(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t) { return try_column(self, pc, t, true); }
 
 HBM_INLINE void visit(hbm_channel_t *self, hbm_tick_t t, const bool plain)
 {
     self->now = t;
     if ((t & 1) == 0) {
-        for (int i = 0; i < HBM_MAX_PC; i++) {
-            if (self->pc[i].look_at <= t) {
-                (plain ? look_plain : look_any)(self, &self->pc[i], t);
+        for (hbm_pc_t *pc = self->pc; pc < self->pc + HBM_MAX_PC; pc++) {
+            if (pc->look_at <= t) {
+                if (plain) {
+                    look(self, pc, t, true);
+                } else {
+                    look_full(self, pc, t);
+                }
             }
         }
         if (self->column_free <= t) {
             hbm_pc_t *first = &self->pc[self->column_turn], *second = &self->pc[1 - self->column_turn];
-            if (!(first->column_at <= t && (plain ? try_column_plain : try_column)(self, first, t)) &&
-                second->column_at <= t) {
-                (plain ? try_column_plain : try_column)(self, second, t);
+            const bool one = first->column_at <= t, two = second->column_at <= t;
+            if (one | two) {
+                hbm_pc_t *pc = one ? first : second;
+                const bool issued = plain ? try_column(self, pc, t, true) : column_full(self, pc, t);
+                if (!issued & one & two) {
+                    (plain ? column_plain : column_full)(self, second, t);
+                }
             }
         }
     }
-    if (self->row_free <= t) {
+    if (self->row_free <= t && hbm_min(self->pc[0].row_at, self->pc[1].row_at) <= t) {
         hbm_pc_t *first = &self->pc[self->row_turn], *second = &self->pc[1 - self->row_turn];
         if (!(first->row_at <= t && try_row(self, first, t)) && second->row_at <= t) {
             try_row(self, second, t);
@@ -145,12 +158,20 @@ static bool reached(const hbm_channel_t *self, hbm_until_t until)
     return true;
 }
 
+/* A column command at even t leaves its pseudo-channel to be looked at on t + 2.  Nothing that may happen there on t + 1
+ * depends on that look unless a row command is near, so it can be had at once, which saves a visit. */
+HBM_INLINE void look_ahead(hbm_channel_t *self, hbm_tick_t t)
+{
+    hbm_pc_t *pc = &self->pc[self->n_pc - 1 - self->column_turn]; /* the one that issued last */
+
+    if (pc->look_at == t + 2 && pc->row_at > t + 1 && (t & 1) == 0) {
+        look(self, pc, t + 2, true);
+    }
+}
+
 /* The event loop itself. */
 HBM_INLINE int run(hbm_channel_t *self, hbm_until_t until, const bool plain)
 {
-    /* RTP: a row that runs out of hits must not want its precharge at the very tick of the column command */
-    const bool lane = plain && self->n_pc == 2 && !self->window_binds && self->device->RTP >= 2;
-
     for (;;) {
         hbm_tick_t t;
         if (!(self->pc[0].feed.valid | self->pc[1].feed.valid) && reached(self, until)) {
@@ -160,11 +181,10 @@ HBM_INLINE int run(hbm_channel_t *self, hbm_until_t until, const bool plain)
         if (t >= HBM_NEVER / 2) {
             return HBM_ERR_INTERNAL; /* work is left, yet nothing will ever happen */
         }
-        if (plain && lane && (t & 1) == 0) {
-            run_lane(self, t);
-            t = next_event(self);
-        }
         visit(self, t, plain);
+        if (plain) {
+            look_ahead(self, t);
+        }
     }
 }
 

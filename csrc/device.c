@@ -61,7 +61,9 @@ static int32_t first_inconsistent(const hbm_device_t *d)
         {d->RP < d->act_reference, &d->RP},
         {d->RFCpb < d->RP || d->RFMpb < d->RP, &d->RFCpb},
         {d->RFCab < d->RP || d->RFMab < d->RP, &d->RFCab},
+        {d->RAAIMT == 1, &d->RAAIMT}, /* an RFM after every ACT would leave no time for its column command */
         {d->RAAIMT > 0 && d->RAAMMT < d->RAAIMT, &d->RAAMMT},
+        {d->RREFD > d->RFCpb || d->RREFD > d->RFMpb, &d->RREFD},
     };
     const int64_t *first = (const int64_t *)(const void *)d;
     for (size_t i = 0; i < sizeof rule / sizeof rule[0]; i++) {

@@ -88,7 +88,7 @@ static void load_request(hbm_feed_t *self)
     self->is_write = r->is_write;
     self->timed = r->arrival != HBM_LONG_AGO;
     self->arrival = r->arrival;
-    self->tag = (int32_t)self->request_at;
+    self->tag = self->number_requests ? (int32_t)self->request_at : 0;
 }
 
 void hbm_feed_start_requests(hbm_feed_t *self)
@@ -107,7 +107,7 @@ static void enter(hbm_feed_t *self)
     self->block = hbm_map_block(self->map, block);
     self->row = self->block.row;
     self->is_write = s->is_write;
-    self->tag = s->operation;
+    self->tag = s->operation + 1; /* 0: no operation */
     hbm_feed_decode(self);
 }
 

@@ -46,6 +46,7 @@ typedef struct {
     int64_t request_at;
     int64_t n_requests;
     int64_t request_capacity;
+    bool number_requests; /* tag requests by their index (to record each), else 0 */
 
     /* streams */
     hbm_stream_t *stream;

@@ -17,6 +17,7 @@ typedef struct {
     hbm_tick_t interval;
     hbm_tick_t next_due;
     int64_t owed;
+    int64_t choose_above; /* a target is chosen only while more than this are owed */
     uint64_t set;     /* banks not refreshed since the set was last full */
     int32_t last;     /* bank refreshed last; the cyclic order starts behind it */
     int32_t target;   /* bank waiting for its REFpb or RFMpb, or HBM_REFRESH_NO_TARGET */
@@ -51,6 +52,7 @@ typedef struct hbm_pc {
 
     /* Cached lower bounds of when something can happen here; see channel.c. */
     hbm_tick_t look_at;   /* refresh clock, acceptance, direction */
+    hbm_tick_t looked;    /* the last tick that was looked at */
     hbm_tick_t column_at; /* a column command */
     hbm_tick_t row_at;    /* a row command: the least of the next four */
     hbm_tick_t refresh_at;

@@ -55,6 +55,9 @@ int hbm_policies_init(hbm_policies_t *self, const hbm_policy_t *config, const hb
     if (config->refresh_scale != 1 && config->refresh_scale != 2 && config->refresh_scale != 4) {
         return HBM_ERR_BAD_POLICY;
     }
+    if (!self->refresh->active && device->RAAIMT > 0) {
+        return HBM_ERR_BAD_POLICY; /* a device that needs RFM stops accepting ACT without it */
+    }
     if (self->refresh->active) {
         const int64_t most = device->postpone_max * (self->refresh->per_bank ? device->banks : 1);
         if (config->postpone > most || config->pull_in > most) {

@@ -30,6 +30,17 @@ void hbm_queue_free(hbm_queue_t *self)
     self->entry = NULL;
 }
 
+static void list_append(hbm_queue_t *self, hbm_list_t *list, uint16_t slot)
+{
+    self->entry[slot].next = HBM_NIL;
+    if (list->head == HBM_NIL) {
+        list->head = slot;
+    } else {
+        self->entry[list->tail].next = slot;
+    }
+    list->tail = slot;
+}
+
 static void set_heads(hbm_queue_t *self, int bank)
 {
     const uint64_t bit = hbm_bit(bank);
@@ -55,7 +66,7 @@ void hbm_queue_close_row(hbm_queue_t *self, int bank)
         const uint16_t next = self->entry[slot].next;
         a = take_a ? next : a;
         b = take_a ? b : next;
-        hbm_list_append(self, &self->others[bank], slot);
+        list_append(self, &self->others[bank], slot);
     }
     set_heads(self, bank);
 }
@@ -67,10 +78,21 @@ void hbm_queue_open_row(hbm_queue_t *self, int bank, int32_t row)
     if (slot == HBM_NIL) {
         return;
     }
+    if (self->entry[slot].next == HBM_NIL) { /* most often there is just the one */
+        if (self->entry[slot].row == row) {
+            self->hits[bank] = self->others[bank];
+            self->hit_key[bank] = self->other_key[bank];
+            self->hit_banks |= hbm_bit(bank);
+            self->others[bank].head = HBM_NIL;
+            self->other_key[bank] = HBM_NEVER;
+            self->other_banks &= ~hbm_bit(bank);
+        }
+        return;
+    }
     self->others[bank].head = HBM_NIL;
     while (slot != HBM_NIL) {
         const uint16_t next = self->entry[slot].next;
-        hbm_list_append(self, self->entry[slot].row == row ? &self->hits[bank] : &self->others[bank], slot);
+        list_append(self, self->entry[slot].row == row ? &self->hits[bank] : &self->others[bank], slot);
         slot = next;
     }
     set_heads(self, bank);

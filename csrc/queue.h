@@ -50,51 +50,10 @@ bool hbm_queue_holds(const hbm_queue_t *self, int bank, int32_t row, int32_t col
 
 HBM_INLINE bool hbm_queue_full(const hbm_queue_t *self) { return self->count >= self->capacity; }
 
-HBM_INLINE void hbm_list_append(hbm_queue_t *self, hbm_list_t *list, uint16_t slot)
+/* An entry taken from the pool; the caller links it. */
+HBM_INLINE hbm_entry_t *hbm_queue_take(hbm_queue_t *self, int bank, int64_t age, int32_t row, int32_t column)
 {
-    self->entry[slot].next = HBM_NIL;
-    if (list->head == HBM_NIL) {
-        list->head = slot;
-    } else {
-        self->entry[list->tail].next = slot;
-    }
-    list->tail = slot;
-}
-
-HBM_INLINE hbm_entry_t *hbm_queue_push(hbm_queue_t *self, int bank, int64_t age, int32_t row, int32_t column, bool hit)
-{
-    const uint16_t slot = self->free;
-    hbm_entry_t *e = &self->entry[slot];
-    const int64_t key = (age << 6) | bank;
-
-    self->free = e->next;
-    self->count++;
-    e->key = key;
-    e->row = row;
-    e->column = (uint16_t)column;
-    e->counted = 0;
-    if (hit) {
-        if (self->hits[bank].head == HBM_NIL) {
-            self->hit_key[bank] = key;
-            self->hit_banks |= hbm_bit(bank);
-        }
-        hbm_list_append(self, &self->hits[bank], slot);
-    } else {
-        if (self->others[bank].head == HBM_NIL) {
-            self->other_key[bank] = key;
-            self->other_banks |= hbm_bit(bank);
-        }
-        hbm_list_append(self, &self->others[bank], slot);
-    }
-    return e;
-}
-
-/* Push to a list that is not empty: no key and no set changes. */
-HBM_INLINE hbm_entry_t *hbm_queue_append(hbm_queue_t *self, hbm_list_t *list, int bank, int64_t age, int32_t row,
-                                         int32_t column)
-{
-    const uint16_t slot = self->free;
-    hbm_entry_t *e = &self->entry[slot];
+    hbm_entry_t *e = &self->entry[self->free];
 
     self->free = e->next;
     self->count++;
@@ -103,8 +62,32 @@ HBM_INLINE hbm_entry_t *hbm_queue_append(hbm_queue_t *self, hbm_list_t *list, in
     e->column = (uint16_t)column;
     e->counted = 0;
     e->next = HBM_NIL;
+    return e;
+}
+
+/* Push to a list of `bank` that is not empty: no key and no set changes. */
+HBM_INLINE hbm_entry_t *hbm_queue_append(hbm_queue_t *self, hbm_list_t *list, int bank, int64_t age, int32_t row,
+                                         int32_t column)
+{
+    const uint16_t slot = self->free;
+    hbm_entry_t *e = hbm_queue_take(self, bank, age, row, column);
+
     self->entry[list->tail].next = slot;
     list->tail = slot;
+    return e;
+}
+
+/* Push to a list of `bank` that is empty. */
+HBM_INLINE hbm_entry_t *hbm_queue_push_first(hbm_queue_t *self, bool hit, int bank, int64_t age, int32_t row,
+                                             int32_t column)
+{
+    const uint16_t slot = self->free;
+    hbm_entry_t *e = hbm_queue_take(self, bank, age, row, column);
+    hbm_list_t *list = hit ? &self->hits[bank] : &self->others[bank];
+
+    list->head = list->tail = slot;
+    *(hit ? &self->hit_key[bank] : &self->other_key[bank]) = e->key;
+    *(hit ? &self->hit_banks : &self->other_banks) |= hbm_bit(bank);
     return e;
 }
 

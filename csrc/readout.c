@@ -44,7 +44,7 @@ int hbm_system_operations(const hbm_system_t *self, int32_t first, int32_t n, hb
     memset(out, 0, (size_t)n * sizeof *out);
     for (int32_t w = 0; w < self->n_workers; w++) {
         for (int32_t i = 0; i < n; i++) {
-            const hbm_operation_result_t *t = &self->worker[w].tally[first + i];
+            const hbm_operation_result_t *t = &self->worker[w].tally[first + i + 1];
             out[i].end_tick = hbm_max(out[i].end_tick, t->end_tick);
             out[i].bursts_read += t->bursts_read;
             out[i].bursts_written += t->bursts_written;
@@ -173,6 +173,7 @@ int hbm_channel_run_create(const hbm_device_t *device, const hbm_policy_t *polic
         hbm_feed_t *feed = &self->channel.pc[p].feed;
         self->input[p] = *in;
         self->channel.pc[p].record = &self->input[p];
+        feed->number_requests = true;
         for (int64_t i = 0; i < in->n && ret == 0; i++) {
             const hbm_request_t r = {in->arrival[i] < 0 ? HBM_LONG_AGO : in->arrival[i], in->bank[i], in->row[i],
                                      in->column[i], in->is_write[i] != 0};

@@ -13,7 +13,6 @@ static void set_target(hbm_pc_t *pc, int bank, bool rfm)
     pc->refresh.target = bank;
     pc->refresh.target_rfm = rfm;
     pc->blocked = hbm_bit(bank);
-    pc->refresh_at = pc->row_at = HBM_LONG_AGO;
 }
 
 static bool choose_rfm(hbm_pc_t *pc, const hbm_device_t *device)
@@ -69,8 +68,7 @@ static void choose_all_bank(hbm_pc_t *pc, const hbm_device_t *device, const hbm_
         (idle && (r->owed >= 1 || r->owed > -policies->config.pull_in))) {
         r->pending = true;
         pc->blocked = ~UINT64_C(0);
-        pc->refresh_at = pc->row_at = HBM_LONG_AGO;
-    }
+        }
 }
 
 const hbm_refresh_policy_t *hbm_refresh_policy(int32_t i)
@@ -95,6 +93,7 @@ void hbm_refresh_init(hbm_pc_t *pc, const hbm_device_t *device, const hbm_polici
 
     r->interval = hbm_max(2, full / policies->config.refresh_scale);
     r->next_due = policies->refresh->active ? r->interval + pc->index * (r->interval / 2) : HBM_NEVER;
+    r->choose_above = !policies->refresh->active ? INT64_MAX : device->RAAIMT > 0 ? INT64_MIN : -policies->config.pull_in;
     r->set = hbm_low_bits(device->banks);
     r->last = device->banks - 1; /* so that the cyclic order starts with bank 0 */
     r->target = HBM_REFRESH_NO_TARGET;
@@ -120,16 +119,8 @@ int hbm_refresh_wanted(const hbm_pc_t *pc, int *bank)
 
 hbm_tick_t hbm_refresh_earliest(const hbm_pc_t *pc, const hbm_device_t *device, int command, int bank)
 {
-    hbm_tick_t t;
+    const hbm_tick_t t = hbm_timing_earliest(&pc->timing, device, command, bank);
 
-    if (command == HBM_CMD_PREAB) { /* closed banks have nothing to protect */
-        t = pc->timing.pre_any;
-        for (uint64_t m = pc->open; m != 0; m &= m - 1) {
-            t = hbm_max(t, pc->timing.pre_ok[hbm_lowest(m)]);
-        }
-    } else {
-        t = hbm_timing_earliest(&pc->timing, device, command, bank);
-    }
     return (command == HBM_CMD_PREPB || command == HBM_CMD_PREAB) && device->pre_any_edge ? t : hbm_rising(t);
 }
 

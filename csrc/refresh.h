@@ -7,6 +7,13 @@
 
 void hbm_refresh_init(hbm_pc_t *pc, const hbm_device_t *device, const hbm_policies_t *policies);
 
+/* True when step 1 would do nothing: nothing new is due, and there is a target already or nothing to choose. */
+HBM_INLINE bool hbm_refresh_quiet(const hbm_refresh_state_t *self, hbm_tick_t t)
+{
+    return self->next_due > t &&
+           (self->owed <= self->choose_above || self->target != HBM_REFRESH_NO_TARGET || self->pending);
+}
+
 /* Step 1 of an even tick. */
 HBM_INLINE void hbm_refresh_look(hbm_pc_t *pc, const hbm_device_t *device, const hbm_policies_t *policies, hbm_tick_t t)
 {
@@ -18,6 +25,10 @@ HBM_INLINE void hbm_refresh_look(hbm_pc_t *pc, const hbm_device_t *device, const
     }
     if (r->target == HBM_REFRESH_NO_TARGET && !r->pending) {
         policies->refresh->choose(pc, device, policies);
+        if (r->target != HBM_REFRESH_NO_TARGET || r->pending) {
+            pc->refresh_at = t;
+            pc->row_at = hbm_min(pc->row_at, t);
+        }
     }
 }
 

@@ -3,10 +3,12 @@
 
 #include <string.h>
 
-static hbm_found_t search_plain(const hbm_tick_t *ready_at, const int64_t *key, uint64_t set, hbm_tick_t now)
+static hbm_found_t search_plain(const hbm_tick_t *ready_at, const int64_t *key, uint64_t set, int n_banks,
+                                hbm_tick_t now)
 {
     hbm_found_t found = {HBM_NEVER, HBM_NEVER};
 
+    (void)n_banks;
     for (; set != 0; set &= set - 1) {
         const int b = hbm_lowest(set);
         const hbm_tick_t at = ready_at[b];
@@ -20,20 +22,17 @@ static hbm_found_t search_plain(const hbm_tick_t *ready_at, const int64_t *key, 
 #include <immintrin.h>
 
 __attribute__((target("avx512f"))) static hbm_found_t search_avx512(const hbm_tick_t *ready_at, const int64_t *key,
-                                                                    uint64_t set, hbm_tick_t now)
+                                                                    uint64_t set, int n_banks, hbm_tick_t now)
 {
     const __m512i never = _mm512_set1_epi64(HBM_NEVER), limit = _mm512_set1_epi64(now);
     __m512i soonest = never, best = never;
     hbm_found_t found;
 
-    for (int i = 0; set != 0; i += 8, set >>= 8) {
-        const __mmask8 in = (__mmask8)(set & 0xff);
-        if (in != 0) {
-            const __m512i at = _mm512_mask_loadu_epi64(never, in, ready_at + i);
-            const __mmask8 ready = _mm512_cmple_epi64_mask(at, limit);
-            soonest = _mm512_min_epi64(soonest, at);
-            best = _mm512_min_epi64(best, _mm512_mask_loadu_epi64(never, ready, key + i));
-        }
+    for (int i = 0; i < n_banks; i += 8, set >>= 8) {
+        const __m512i at = _mm512_mask_loadu_epi64(never, (__mmask8)(set & 0xff), ready_at + i);
+        const __mmask8 ready = _mm512_cmple_epi64_mask(at, limit);
+        soonest = _mm512_min_epi64(soonest, at);
+        best = _mm512_min_epi64(best, _mm512_mask_loadu_epi64(never, ready, key + i));
     }
     found.key = _mm512_reduce_min_epi64(best);
     found.soonest = _mm512_reduce_min_epi64(soonest);
@@ -53,24 +52,22 @@ __attribute__((target("avx2"))) static int64_t reduce_avx2(__m256i v)
 }
 
 __attribute__((target("avx2"))) static hbm_found_t search_avx2(const hbm_tick_t *ready_at, const int64_t *key,
-                                                               uint64_t set, hbm_tick_t now)
+                                                               uint64_t set, int n_banks, hbm_tick_t now)
 {
     const __m256i never = _mm256_set1_epi64x(HBM_NEVER), limit = _mm256_set1_epi64x(now);
     const __m256i lane = _mm256_setr_epi64x(1, 2, 4, 8);
     __m256i soonest = never, best = never;
     hbm_found_t found;
 
-    for (int i = 0; set != 0; i += 4, set >>= 4) {
-        const int64_t four = (int64_t)(set & 15);
-        if (four != 0) {
-            const __m256i in = _mm256_cmpeq_epi64(_mm256_and_si256(_mm256_set1_epi64x(four), lane), lane);
-            const __m256i at =
-                _mm256_blendv_epi8(never, _mm256_loadu_si256((const __m256i *)(const void *)(ready_at + i)), in);
-            const __m256i late = _mm256_cmpgt_epi64(at, limit);
-            const __m256i k = _mm256_loadu_si256((const __m256i *)(const void *)(key + i));
-            soonest = min_avx2(soonest, at);
-            best = min_avx2(best, _mm256_blendv_epi8(k, never, late));
-        }
+    for (int i = 0; i < n_banks; i += 4, set >>= 4) {
+        const __m256i in =
+            _mm256_cmpeq_epi64(_mm256_and_si256(_mm256_set1_epi64x((int64_t)(set & 15)), lane), lane);
+        const __m256i at =
+            _mm256_blendv_epi8(never, _mm256_loadu_si256((const __m256i *)(const void *)(ready_at + i)), in);
+        const __m256i late = _mm256_cmpgt_epi64(at, limit);
+        const __m256i k = _mm256_loadu_si256((const __m256i *)(const void *)(key + i));
+        soonest = min_avx2(soonest, at);
+        best = min_avx2(best, _mm256_blendv_epi8(k, never, late));
     }
     found.key = reduce_avx2(best);
     found.soonest = reduce_avx2(soonest);

@@ -10,7 +10,10 @@ typedef struct {
     hbm_tick_t soonest; /* smallest ready_at of the set; HBM_NEVER when empty */
 } hbm_found_t;
 
-typedef hbm_found_t (*hbm_search_fn)(const hbm_tick_t *ready_at, const int64_t *key, uint64_t set, hbm_tick_t now);
+/* Both arrays hold HBM_MAX_BANKS entries; only banks below n_banks can be in the set.  (The trip count follows n_banks, not
+ * the set, because a loop that ends where the set ends is mispredicted every time.) */
+typedef hbm_found_t (*hbm_search_fn)(const hbm_tick_t *ready_at, const int64_t *key, uint64_t set, int n_banks,
+                                     hbm_tick_t now);
 
 /* The best implementation for this machine. */
 hbm_search_fn hbm_search_best(void);

@@ -109,16 +109,10 @@ HBM_INLINE bool choose_column(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t, c
     return true;
 }
 
-static bool try_column(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t)
+HBM_INLINE bool try_column(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t, const bool plain)
 {
-    return pc->direction == HBM_WRITE ? choose_column(self, pc, t, false, true)
-                                      : choose_column(self, pc, t, false, false);
-}
-
-static bool try_column_plain(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t)
-{
-    return pc->direction == HBM_WRITE ? choose_column(self, pc, t, true, true)
-                                      : choose_column(self, pc, t, true, false);
+    return pc->direction == HBM_WRITE ? choose_column(self, pc, t, plain, true)
+                                      : choose_column(self, pc, t, plain, false);
 }
 
 #endif

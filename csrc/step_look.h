@@ -57,15 +57,36 @@ static void forward(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t)
     complete(pc, f->tag, t, true);
 }
 
+/* The request starts a list of its bank: it may wake the pseudo-channel, or give a bus a new candidate. */
+HBM_NOINLINE static hbm_entry_t *push_first(hbm_pc_t *pc, int direction, bool hit, hbm_tick_t t)
+{
+    const hbm_feed_t *f = &pc->feed;
+    const int bank = f->bank;
+
+    if (hbm_pc_idle(pc)) {
+        pc->account.nonempty_since = t;
+    }
+    if (direction == pc->direction) {
+        if (hit) {
+            pc->column_at = hbm_min(pc->column_at, t);
+        } else if (pc->open & hbm_bit(bank)) {
+            want_precharge(pc, bank, t);
+        } else {
+            want_activate(pc, bank, t);
+        }
+    }
+    return hbm_queue_push_first(&pc->queue[direction], hit, bank, pc->age++, f->row, f->column);
+}
+
 /* False when the next request must wait. */
 HBM_INLINE bool accept_one(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t, hbm_tick_t *retry_at, const bool plain)
 {
     const hbm_feed_t *f = &pc->feed;
-    const int direction = f->is_write ? HBM_WRITE : HBM_READ;
+    const int direction = f->is_write, bank = f->bank;
     hbm_queue_t *q = &pc->queue[direction];
-    const int bank = f->bank;
+    const bool hit = pc->open_row[bank] == f->row;
+    hbm_list_t *list = hit ? &q->hits[bank] : &q->others[bank];
     hbm_entry_t *e;
-    bool hit;
 
     if (direction == HBM_READ) {
         if (pc->queue[HBM_WRITE].count > 0 && pc->filter[hbm_filter_slot(bank, f->row, f->column)] != 0 &&
@@ -73,7 +94,8 @@ HBM_INLINE bool accept_one(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t, hbm_
             forward(self, pc, t);
             goto accepted;
         }
-        if (hbm_queue_full(q) || (self->window_binds && !window_allows(pc, self->policies->config.window, t, retry_at))) {
+        if (hbm_queue_full(q) ||
+            (self->window_binds && !window_allows(pc, self->policies->config.window, t, retry_at))) {
             return false;
         }
     } else {
@@ -85,20 +107,11 @@ HBM_INLINE bool accept_one(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t, hbm_
             self->tally[f->tag].end_tick = hbm_max(self->tally[f->tag].end_tick, t + 2);
         }
     }
-    if (hbm_pc_idle(pc)) {
-        pc->account.nonempty_since = t;
+    if (HBM_LIKELY(list->head != HBM_NIL)) {
+        e = hbm_queue_append(q, list, bank, pc->age++, f->row, f->column);
+    } else {
+        e = push_first(pc, direction, hit, t);
     }
-    hit = pc->open_row[bank] == f->row;
-    if (direction == pc->direction && !((hit ? q->hit_banks : q->other_banks) & hbm_bit(bank))) {
-        if (hit) { /* a new candidate for the column bus, or for the row bus */
-            pc->column_at = hbm_min(pc->column_at, t);
-        } else if (pc->open & hbm_bit(bank)) {
-            want_precharge(pc, bank, t);
-        } else {
-            want_activate(pc, bank, t);
-        }
-    }
-    e = hbm_queue_push(q, bank, pc->age++, f->row, f->column, hit);
     e->since = f->timed ? f->arrival : t;
     e->tag = f->tag;
 accepted:
@@ -112,23 +125,25 @@ accepted:
 HBM_INLINE void look(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t, const bool plain)
 {
     const hbm_policy_t *c = &self->policies->config;
-    hbm_tick_t next = HBM_NEVER, retry_at = HBM_NEVER;
+    hbm_tick_t next, retry_at = HBM_NEVER;
     int32_t reads, writes;
 
-    if (self->policies->refresh->active) {
+    if (!hbm_refresh_quiet(&pc->refresh, t)) {
         hbm_refresh_look(pc, self->device, self->policies, t);
-        next = hbm_rising(pc->refresh.next_due);
     }
-    while (pc->feed.valid && pc->feed.arrival <= t) {
+    next = hbm_rising(pc->refresh.next_due);
+    while (pc->feed.valid) {
+        if (pc->feed.arrival > t) {
+            next = hbm_min(next, hbm_rising(pc->feed.arrival));
+            break;
+        }
         if (!accept_one(self, pc, t, &retry_at, plain)) {
+            next = hbm_min(next, hbm_rising(retry_at)); /* a full queue waits for the next column command */
             break;
         }
     }
-    if (pc->feed.valid && pc->feed.arrival > t) {
-        next = hbm_min(next, hbm_rising(pc->feed.arrival));
-    }
-    next = hbm_min(next, hbm_rising(retry_at)); /* a full queue is looked at again after the next column command */
-
+    pc->look_at = next;
+    pc->looked = t;
     reads = pc->queue[HBM_READ].count;
     writes = pc->queue[HBM_WRITE].count;
     if (pc->direction == HBM_READ ? writes >= c->write_high || (reads == 0 && writes > 0)
@@ -137,7 +152,6 @@ HBM_INLINE void look(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t, const bool
         pc->column_at = t;
         want_any_row(pc, t);
     }
-    pc->look_at = next;
 }
 
 #endif

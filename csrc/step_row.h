@@ -159,7 +159,7 @@ static int64_t find_act(hbm_channel_t *self, hbm_pc_t *pc, uint64_t others, hbm_
     if (d->RAAIMT > 0) {
         closed &= below_raammt(pc, d);
     }
-    found = self->search(pc->timing.act_ok, pc->queue[pc->direction].other_key, closed, t);
+    found = self->search(pc->timing.act_ok, pc->queue[pc->direction].other_key, closed, d->banks, t);
     if (found.key == HBM_NEVER) {
         pc->act_at = hbm_rising(found.soonest);
     }
@@ -179,7 +179,7 @@ static int64_t find_pre(hbm_channel_t *self, hbm_pc_t *pc, uint64_t others, hbm_
         pc->pre_at = conflicts != 0 ? pc->timing.pre_any : HBM_NEVER;
         return HBM_NEVER;
     }
-    found = self->search(pc->timing.pre_ok, q->other_key, conflicts, t);
+    found = self->search(pc->timing.pre_ok, q->other_key, conflicts, self->device->banks, t);
     if (found.key == HBM_NEVER) {
         pc->pre_at = found.soonest;
     }
@@ -256,8 +256,8 @@ out:
     if (issued) {
         self->row_turn = self->n_pc - 1 - pc->index;
     }
-    pc->row_at = hbm_min(hbm_min(pc->refresh_at, pc->page_at), hbm_min(pc->act_at, pc->pre_at));
-    pc->row_at = hbm_max(pc->row_at, t + 1);
+    pc->row_at = hbm_min(hbm_min(pc->refresh_at, pc->page_at), pc->pre_at);
+    pc->row_at = hbm_min(hbm_max(pc->row_at, t + 1), hbm_rising(hbm_max(pc->act_at, t + 1)));
     return issued;
 }
 

@@ -178,7 +178,7 @@ typedef struct {
 
 static int add_local(expansion_t *x, int32_t pc, int64_t first, int64_t end)
 {
-    hbm_operation_result_t *o = &x->system->worker[0].tally[x->access->operation];
+    hbm_operation_result_t *o = &x->system->worker[0].tally[x->access->operation + 1];
 
     *(x->is_write ? &o->bursts_written : &o->bursts_read) += end - first;
     touch(x->system, pc);
@@ -359,12 +359,12 @@ static int grow_tallies(hbm_system_t *self, const hbm_access_t *accesses, int32_
     if (most > self->operation_capacity) {
         const int32_t capacity = most > self->operation_capacity * 2 ? most : self->operation_capacity * 2;
         for (int32_t w = 0; w < self->n_workers; w++) {
-            hbm_operation_result_t *bigger = realloc(self->worker[w].tally, (size_t)capacity * sizeof *bigger);
+            hbm_operation_result_t *bigger = realloc(self->worker[w].tally, ((size_t)capacity + 1) * sizeof *bigger);
+            const int32_t filled = self->operation_capacity > 0 ? self->operation_capacity + 1 : 0;
             if (bigger == NULL) {
                 return HBM_ERR_NO_MEMORY;
             }
-            memset(bigger + self->operation_capacity, 0,
-                   (size_t)(capacity - self->operation_capacity) * sizeof *bigger);
+            memset(bigger + filled, 0, (size_t)(capacity + 1 - filled) * sizeof *bigger);
             self->worker[w].tally = bigger;
         }
         self->operation_capacity = capacity;
@@ -405,7 +405,7 @@ int hbm_system_wave(hbm_system_t *self, const hbm_access_t *accesses, int32_t n,
     ret = run_touched(self, drain ? HBM_UNTIL_READ : HBM_UNTIL_ACCEPTED);
     for (int32_t w = 0; w < self->n_workers; w++) {
         for (int32_t i = 0; i < n; i++) {
-            *end_tick = hbm_max(*end_tick, self->worker[w].tally[accesses[i].operation].end_tick);
+            *end_tick = hbm_max(*end_tick, self->worker[w].tally[accesses[i].operation + 1].end_tick);
         }
     }
     return ret;

@@ -12,7 +12,7 @@
 typedef struct {
     uint64_t histogram[HBM_HISTOGRAM_BUCKETS];
     hbm_epochs_t epochs;
-    hbm_operation_result_t *tally;
+    hbm_operation_result_t *tally; /* operation i at i + 1; 0 is for requests without one */
 } hbm_worker_t;
 
 struct hbm_system {

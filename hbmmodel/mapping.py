@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from hbmmodel.errors import HbmAddressError, HbmMapError
+from hbmmodel.errors import HbmAddressError, HbmArgumentError, HbmMapError
 
 if TYPE_CHECKING:
     from hbmmodel._core import CoreDevice, CoreMap
@@ -45,8 +45,8 @@ NAMED_MAPS: dict[str, str] = {
     "channel-row-bank-column": _INTERLEAVE + " row sid bank column bank_group",
 }
 
-_PIECE = re.compile(r"([a-z_]+)(?:\[(\d+):(\d+)\])?\Z")
-_FLIP = re.compile(r"\s*([a-z_]+)\s*\^=\s*([a-z_]+)\[(\d+):(\d+)\]\s*\Z")
+_PIECE = re.compile(r"([a-z_]+)(?:\[([0-9]{1,4}):([0-9]{1,4})\])?\Z")
+_FLIP = re.compile(r"\s*([a-z_]+)\s*\^=\s*([a-z_]+)\[([0-9]{1,4}):([0-9]{1,4})\]\s*\Z")
 
 Piece = tuple[int, int, int]
 Flip = tuple[int, int, int, int]
@@ -109,7 +109,7 @@ class AddressMap:
         self._device: CoreDevice = _core.CoreDevice(system.device.ticks())
         try:
             self.core: CoreMap = _core.CoreMap(self._device, system.stacks, self._pieces, self._flips)
-        except HbmMapError as error:
+        except (HbmMapError, HbmArgumentError) as error:
             raise HbmMapError(f"mapping {self.expression!r}: {error}") from None
 
     @property
@@ -139,10 +139,32 @@ class AddressMap:
         return self.core.decode(_addresses(addresses), wrap)
 
     def encode(self, coordinates: npt.ArrayLike) -> npt.NDArray[np.uint64]:
-        """First byte address of the burst at each row of coordinates; the inverse of `decode`."""
-        rows = np.atleast_2d(np.asarray(coordinates))
+        """First byte address of the burst at each row of coordinates; the inverse of `decode`.
+
+        Parameters
+        ----------
+        coordinates : array_like of int, shape (n, 8)
+            Columns in the order of `FIELDS`.
+
+        Raises
+        ------
+        HbmAddressError
+            A coordinate is not a whole number, or outside the system; the message names the first.
+        """
+        try:
+            rows = np.atleast_2d(np.asarray(coordinates))
+        except ValueError:  # rows of different lengths
+            rows = np.empty((0, 0))
         if rows.ndim != 2 or rows.shape[1] != len(FIELDS):
             raise HbmAddressError(f"coordinates must have the {len(FIELDS)} columns {', '.join(FIELDS)}")
+        if rows.dtype.kind not in "iu":
+            raise HbmAddressError("coordinates must be whole numbers")
+        bad = np.argwhere((rows < 0) | (rows >= np.array(self._sizes)))
+        if len(bad):
+            i, field = (int(x) for x in bad[0])
+            raise HbmAddressError(
+                f"coordinates (entry {i}): {FIELDS[field]} {rows[i, field]} is outside 0..{self._sizes[field] - 1}"
+            )
         return self.core.encode(np.ascontiguousarray(rows, dtype=np.int32))
 
     def explain(self, address: int) -> str:
@@ -197,13 +219,17 @@ class AddressMap:
     def _parse(self, expression: str) -> tuple[list[Piece], list[Flip]]:
         head, *flips = expression.split(";")
         pieces: list[Piece] = []
+        whole: set[int] = set()
         for word in reversed(re.split(r"[\s\-]+", head.strip())):
             match = _PIECE.match(word)
             if match is None:
                 raise HbmMapError(f"mapping {expression!r}: cannot read {word!r}; write field or field[high:low]")
             field = self._field(expression, match[1])
             size = self._sizes[field]
+            if field in whole or (match[2] is None and any(piece[0] == field for piece in pieces)):
+                raise HbmMapError(f"mapping {expression!r}: {match[1]} is named twice; name every field exactly once")
             if match[2] is None:
+                whole.add(field)
                 pieces.append((field, size, 1))
                 continue
             high, low = int(match[2]), int(match[3])
@@ -229,10 +255,20 @@ class AddressMap:
             raise HbmMapError(f"mapping {expression!r}: cannot read {text.strip()!r}; write field ^= field[high:low]")
         target, source = self._field(expression, match[1]), self._field(expression, match[2])
         high, low = int(match[3]), int(match[4])
-        if high < low or (1 << (high - low + 1)) > self._sizes[target]:
-            raise HbmMapError(
-                f"mapping {expression!r}: {text.strip()!r} has more bits than {match[1]} ({self._sizes[target]})"
-            )
+        size, top = self._sizes[target], (self._sizes[source] - 1).bit_length() - 1
+        problem = None
+        if match[1] in ("row", "column"):
+            problem = "a row or column cannot be flipped; flip what lies above a bank, or a bank"
+        elif match[2] in FIELDS[:3] or (match[2] != "row" and _bits(self._sizes[source]) is None):
+            problem = f"{match[2]} cannot flip; take a row, or a column, bank, bank group or SID of 2**n values"
+        elif _bits(size) is None:
+            problem = f"{match[1]} has {size} values; only a field of 2**n values can be flipped"
+        elif not low <= high <= top:
+            problem = f"{match[2]} has bits {top}:0" if top >= 0 else f"{match[2]} has one value only"
+        elif 1 << (high - low + 1) > size:
+            problem = f"has more bits than {match[1]} ({size} values)"
+        if problem is not None:
+            raise HbmMapError(f"mapping {expression!r}: {text.strip()!r}: {problem}")
         return target, source, low, (1 << (high - low + 1)) - 1
 
     @staticmethod
@@ -250,7 +286,9 @@ def _slice(name: str, high: int, low: int, bits: int) -> str:
 
 
 def _addresses(addresses: npt.ArrayLike | Sequence[int]) -> npt.NDArray[np.uint64]:
+    if isinstance(addresses, list | tuple) and all(type(a) is int and 0 <= a < 1 << 64 for a in addresses):
+        addresses = np.array(addresses, dtype=np.uint64)  # without a type numpy makes floats of large ones
     array = np.atleast_1d(np.asarray(addresses))
     if array.ndim != 1 or array.dtype.kind not in "iu" or (array.dtype.kind == "i" and array.size and array.min() < 0):
-        raise HbmAddressError("addresses must be a one-dimensional array of non-negative whole numbers")
+        raise HbmAddressError("addresses must be a one-dimensional array of whole numbers in 0..2**64 - 1")
     return np.ascontiguousarray(array, dtype=np.uint64)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-# The examples of a property test are drawn anew in every run; a deadline would only measure how busy the machine is.
+# Examples are drawn anew in every run; a deadline would only measure how busy the machine is.
 settings.register_profile(
     "hbmmodel", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
 )

@@ -16,13 +16,40 @@ import click
 if TYPE_CHECKING:
     from hbmmodel.system import System
 
-__all__ = ["DEFAULT_DEVICE", "build_system", "echo_json", "json_option", "parse_settings", "system_options"]
+__all__ = [
+    "DEFAULT_DEVICE",
+    "build_system",
+    "echo_json",
+    "json_option",
+    "parse_settings",
+    "read_options",
+    "system_options",
+]
 
 DEFAULT_DEVICE = "HBM4_8000"
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+
+
+def read_options(function: F) -> F:
+    """Add the options that say how a trace is read: ``phases`` and ``clock_ns``."""
+    phase = click.option(
+        "--phase",
+        "phases",
+        multiple=True,
+        metavar="NAME",
+        help="Only operations of this phase; may be repeated.",
+    )
+    clock = click.option(
+        "--clock-ns",
+        type=float,
+        default=None,
+        metavar="NS",
+        help="Clock of a trace that counts cycles [default: 1].",
+    )
+    return phase(clock(function))
 
 
 def system_options(function: F) -> F:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from hbmmodel.cli.common import echo_json, json_option
+from hbmmodel.cli.common import echo_json, json_option, read_options
 
 __all__ = ["command"]
 
@@ -13,18 +13,45 @@ __all__ = ["command"]
 @click.argument("source", metavar="SRC")
 @click.argument("target", metavar="DST")
 @click.option(
-    "--from", "source_format", default=None, metavar="NAME", help="Format of SRC [default: by content]."
+    "--format", "target_format", default=None, metavar="NAME", help="Format of DST [default: by name]."
 )
 @click.option(
-    "--format", "target_format", default=None, metavar="NAME", help="Format of DST [default: by its name]."
+    "--from", "source_format", default=None, metavar="NAME", help="Format of SRC [default: by content]."
+)
+@read_options
+@click.option("--burst-bytes", type=int, default=64, show_default=True, help="Bytes of a written request.")
+@click.option(
+    "--gb-per-s", type=float, default=None, help="Pace the bursts of operations [default: all at 0]."
+)
+@click.option(
+    "--launch-ns", type=float, default=2000.0, show_default=True, help="Pause between paced operations."
 )
 @json_option
 def command(
-    source: str, target: str, source_format: str | None, target_format: str | None, as_json: bool
+    source: str,
+    target: str,
+    target_format: str | None,
+    source_format: str | None,
+    phases: tuple[str, ...],
+    clock_ns: float | None,
+    burst_bytes: int,
+    gb_per_s: float | None,
+    launch_ns: float,
+    as_json: bool,
 ) -> None:
-    """Convert the trace SRC to DST."""
-    from hbmmodel.trace import read_trace, write_trace
+    """Convert the trace SRC to DST; operations are expanded to bursts, DST appears only when complete."""
+    from hbmmodel.trace import convert, read_trace
 
-    write_trace(read_trace(source, format=source_format), target, format=target_format)
+    written = convert(
+        read_trace(source, format=source_format, phase=phases or None, clock_ns=clock_ns),
+        target,
+        target_format,
+        burst_bytes=burst_bytes,
+        gb_per_s=gb_per_s,
+        launch_ns=launch_ns,
+        clock_ns=1.0 if clock_ns is None else clock_ns,
+    )
     if as_json:
-        echo_json({"source": source, "target": target, "format": target_format})
+        echo_json(written)
+    else:
+        click.echo(f"{written['path']}: {written['requests']} requests as {written['format']}")

@@ -94,7 +94,14 @@ def _trace(path: str, format_name: str | None, as_json: bool) -> None:
 
     described = read_trace(path, format=format_name).info()
     if as_json:
-        echo_json({"kind": "trace", **described})
+        echo_json(described)
         return
     for name, value in described.items():
-        click.echo(f"{name}: {value}")
+        if isinstance(value, dict):
+            click.echo(f"{name}:")
+            for part, inner in value.items():
+                if isinstance(inner, dict):
+                    inner = ", ".join(f"{key} {number}" for key, number in inner.items())
+                click.echo(f"  {part or '(none)'}: {inner}")
+        else:
+            click.echo(f"{name}: {'-' if value is None else value}")

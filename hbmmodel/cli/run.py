@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from hbmmodel.cli.common import build_system, echo_json, json_option, system_options
+from hbmmodel.cli.common import build_system, echo_json, json_option, read_options, system_options
 
 __all__ = ["DEMO_CAPTURE", "command"]
 
@@ -44,9 +44,7 @@ DEMO_SYSTEM = {"device": "HBM4_8000", "variant": "24Gb_12H", "stacks": 8}
     metavar="N",
     help="Put an on-chip filter of N bytes before the stacks.",
 )
-@click.option(
-    "--phase", "phases", multiple=True, metavar="NAME", help="Only operations of this phase; may be repeated."
-)
+@read_options
 @click.option(
     "--wrap", is_flag=True, help="Fold addresses beyond the capacity back into it instead of refusing them."
 )
@@ -65,6 +63,7 @@ def command(
     order: str,
     l2_bytes: int | None,
     phases: tuple[str, ...],
+    clock_ns: float | None,
     wrap: bool,
     threads: int | None,
     command_log: bool,
@@ -95,11 +94,7 @@ def command(
     from hbmmodel.trace import read_trace
 
     assert trace is not None
-    loaded = read_trace(trace, format=format_name)
-    if phases:
-        if loaded.kind != "operations":
-            raise click.UsageError(f"--phase {phases[0]}: {trace} is a trace of requests, which have no phases")
-        loaded = loaded.select(phase=phases)
+    loaded = read_trace(trace, format=format_name, phase=phases or None, clock_ns=clock_ns)
     result = simulate(
         system,
         loaded,

@@ -5,6 +5,7 @@ Owns the selection and the words; must not know widths, characters or file forma
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,10 +23,11 @@ if TYPE_CHECKING:
 __all__ = ["Bar", "Grid", "Report", "Section", "describe", "describe_system"]
 
 TOP_OPERATIONS = 10
+TOP_NAMES = 8
 
 CAUSES = {
     "data": "moving data",
-    "no_request": "nothing to do",
+    "no_request": "no request waiting",
     "refresh": "refresh",
     "activate_precharge": "opening and closing rows",
     "activate_window": "activation rate (tRRD, tFAW)",
@@ -85,10 +87,11 @@ def describe(result: Result) -> Report:
         _latency(result),
         _rows(result),
         _spread(result),
+        _by_name(result),
         _operations(result),
         _assumptions(result),
     )
-    name = result.trace.get("name")
+    name = os.path.basename(str(result.trace.get("name") or ""))
     return Report(
         title=f"{_machine(result.system)}" + (f": {name}" if name else ""),
         sentences=_headline(result),
@@ -123,7 +126,7 @@ def _headline(result: Result) -> tuple[str, ...]:
     sentences = [first]
     if causes:
         largest = " and ".join(f"{CAUSES[cause]} ({share_text(share)})" for share, cause in causes[:2])
-        sentences.append(f"The data bus lost most time to {largest}.")
+        sentences.append(f"Most of the rest went to {largest}.")
     if s["read_fraction"] is not None:
         sentences.append(f"Reads are {share_text(s['read_fraction'])} of the bytes.")
     return tuple(sentences)
@@ -244,6 +247,37 @@ def _spread(result: Result) -> Section | None:
     )
 
 
+def _by_name(result: Result) -> Section | None:
+    operations = result.operations
+    names, member = np.unique(operations["name"].astype(str), return_inverse=True)
+    if len(names) < 2:
+        return None
+
+    def total(column: str) -> list[float]:
+        sums: list[float] = np.bincount(member, weights=operations[column], minlength=len(names)).tolist()
+        return sums
+
+    count, time_ns = np.bincount(member, minlength=len(names)), total("duration_ns")
+    read, written = total("bytes_read"), total("bytes_written")
+    order = sorted(range(len(names)), key=lambda i: (-time_ns[i], names[i]))[:TOP_NAMES]
+    rows = tuple(
+        (
+            str(names[i]),
+            count_text(int(count[i])),
+            time_text(time_ns[i]),
+            bytes_text(read[i]),
+            bytes_text(written[i]),
+            rate_text((read[i] + written[i]) / time_ns[i] if time_ns[i] else 0.0),
+        )
+        for i in order
+    )
+    return Section(
+        f"Operations by name ({len(rows)} of {len(names)})",
+        ("Operations that do not depend on each other may overlap; their times are added here.",),
+        grid=Grid(("name", "count", "time", "read", "written", "rate"), rows),
+    )
+
+
 def _operations(result: Result) -> Section | None:
     operations = result.operations
     if len(operations) == 0:
@@ -265,7 +299,7 @@ def _operations(result: Result) -> Section | None:
     )
     return Section(
         f"Longest operations ({len(rows)} of {len(operations)})",
-        ("Operations that do not depend on each other may overlap.",),
+        (),
         grid=Grid(("op", "name", "phase", "time", "of run", "read", "written", "rate"), rows, left=(1, 2)),
     )
 
@@ -288,7 +322,7 @@ def _assumptions(result: Result) -> Section:
         sentences.append("Refresh is off: a real device would lose its data.")
     if s["random_gathers"]:
         sentences.append(
-            f"{count_text(s['random_gathers'])} gathers had no recorded indices; theirs were drawn at random."
+            f"Gathers without recorded indices, theirs drawn at random: {count_text(s['random_gathers'])}."
         )
     if s["padding_bytes"]:
         sentences.append(f"{bytes_text(s['padding_bytes'])} were moved only because bursts are whole.")

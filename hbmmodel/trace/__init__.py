@@ -7,6 +7,23 @@ devices or how a trace is simulated.
 from __future__ import annotations
 
 from hbmmodel.trace.access import Access
+from hbmmodel.trace.bursts import count_transactions
+from hbmmodel.trace.info import info
 from hbmmodel.trace.model import Operation, Operations, OpTrace, RequestChunk, RequestTrace, Trace
+from hbmmodel.trace.read import read_trace
+from hbmmodel.trace.write import convert, write_trace
 
-__all__ = ["Access", "OpTrace", "Operation", "Operations", "RequestChunk", "RequestTrace", "Trace"]
+__all__ = [
+    "Access",
+    "OpTrace",
+    "Operation",
+    "Operations",
+    "RequestChunk",
+    "RequestTrace",
+    "Trace",
+    "convert",
+    "count_transactions",
+    "info",
+    "read_trace",
+    "write_trace",
+]

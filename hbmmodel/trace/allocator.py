@@ -1,8 +1,9 @@
 """Where storages lie: a model of PyTorch's caching allocator.
 
-Owns the replay of allocations and frees into addresses; must not know operations or files. Addresses are those
-of one flat space that starts at `base`; the segments that the allocator asks the driver for are placed by
-`placement`, the seam at which virtual and physical addresses may part (every segment is whole 2 MiB pages).
+Owns the replay of allocations and frees into addresses; must not know operations or files. Addresses are
+those of one flat space that starts at `base`; the segments that the allocator asks the driver for are placed
+by `placement`, the seam at which virtual and physical addresses may part (every segment is whole 2 MiB
+pages).
 """
 
 from __future__ import annotations
@@ -41,9 +42,9 @@ class CachingAllocator:
     """Best-fit caching allocator over segments.
 
     Sizes are rounded up to 512 B. Requests up to 1 MiB come from 2 MiB segments, below 10 MiB from 20 MiB
-    segments, larger ones from segments of their own size rounded up to 2 MiB. The smallest free block that fits
-    wins, then the lowest address; it is split when the remainder is at least 512 B (small) or more than 1 MiB
-    (large). Freed blocks merge with free neighbours. Segments are never given back.
+    segments, larger ones from segments of their own size rounded up to 2 MiB. The smallest free block that
+    fits wins, then the lowest address; it is split when the remainder is at least 512 B (small) or more
+    than 1 MiB (large). Freed blocks merge with free neighbours. Segments are never given back.
 
     Parameters
     ----------

@@ -19,6 +19,8 @@ from hbmmodel.trace.model import (
     OpTrace,
     RequestChunk,
     RequestTrace,
+    check_max_records,
+    phase_set,
 )
 from hbmmodel.trace.problem import trace_error
 
@@ -47,12 +49,15 @@ class ArrayRequests(RequestTrace):
                 array.flags.writeable = False  # chunks are views of them
 
     def content_hash(self) -> str:
+        """SHA-256 (hex) of the arrays."""
         hasher = hashlib.sha256()
         for array in self._arrays:
             hasher.update(b"-" if array is None else str(array.dtype).encode() + array.tobytes())
         return hasher.hexdigest()
 
     def chunks(self, max_records: int = CHUNK_RECORDS) -> Iterator[RequestChunk]:
+        """Views of the arrays, in chunks."""
+        check_max_records(max_records)
         address, is_write, size_bytes, time_ps = self._arrays
         for first in range(0, len(address), max_records):
             part = slice(first, first + max_records)
@@ -231,8 +236,8 @@ class _ListedOperations(OpTrace):
         return _ListedPass(self._operations, self._phases, all)
 
     def select(self, phase: str | Sequence[str]) -> OpTrace:
-        wanted = frozenset((phase,) if isinstance(phase, str) else phase)
-        known = {operation.phase for operation in self._operations}
+        wanted = phase_set(phase)
+        known = self._phases or {operation.phase for operation in self._operations}
         if missing := sorted(wanted - known):
             raise HbmTraceError(
                 f"{self.name}: no operation of phase {missing[0]!r}; phases are {', '.join(sorted(known))}"

@@ -52,14 +52,13 @@ SILENT_NAMESPACES = frozenset(("prim", "profiler"))
 
 # In-place operations that write their first operand without reading it.
 OVERWRITES = frozenset(
-    "fill_ zero_ copy_ normal_ uniform_ random_ bernoulli_ exponential_ log_normal_ cauchy_ geometric_".split()
+    "fill_ zero_ copy_ normal_ uniform_ random_ bernoulli_ exponential_ log_normal_ cauchy_ "
+    "geometric_".split()
 )
 OVERWRITES_ALL = frozenset(("_foreach_zero_", "_foreach_copy_"))
 
 # Operations that read only the indexed rows of their first operand.
-GATHERS = frozenset(
-    "embedding _embedding_bag _embedding_bag_forward_only index_select index".split()
-)
+GATHERS = frozenset("embedding _embedding_bag _embedding_bag_forward_only index_select index".split())
 GROUPED = frozenset(("_grouped_mm", "_scaled_grouped_mm"))
 INDEX_DTYPES = frozenset(("i64", "i32"))
 
@@ -67,9 +66,9 @@ INDEX_DTYPES = frozenset(("i64", "i32"))
 class Operand(NamedTuple):
     """One tensor argument or result of an operation.
 
-    `role` is ``r`` (read), ``w`` (result or ``out=``), ``m`` (mutated in place: read and written) or ``v`` (result
-    that aliases an argument); `offset` is in bytes, `shape` and `stride` in elements; `index` is the key of the
-    recorded content of an index tensor, or None.
+    `role` is ``r`` (read), ``w`` (result or ``out=``), ``m`` (mutated in place: read and written) or ``v``
+    (result that aliases an argument); `offset` is in bytes, `shape` and `stride` in elements; `key` names
+    the recorded content of an index tensor, or None.
     """
 
     role: str
@@ -78,7 +77,7 @@ class Operand(NamedTuple):
     dtype: str
     shape: Sequence[int]
     stride: Sequence[int]
-    index: str | None = None
+    key: str | None = None
 
     @property
     def itemsize(self) -> int:
@@ -142,10 +141,10 @@ def _reads_no_input(base: str) -> bool:
 
 
 def _optimizer_grads(base: str, operands: Sequence[Operand]) -> Sequence[Operand]:
-    """Fused Adam marks its gradients as mutated for the sake of loss unscaling; without it they are only read.
+    """Fused Adam marks its gradients as mutated, for unscaling the loss; without that they are only read.
 
-    The lists come one behind the other, each as long: parameters, gradients, exp_avg, exp_avg_sq, with AMSGrad
-    max_exp_avg_sq, and the step counts, which are only read.
+    The lists come one behind the other, each as long: parameters, gradients, exp_avg, exp_avg_sq, with
+    AMSGrad max_exp_avg_sq, and the step counts, which are only read.
     """
     if not base.startswith("_fused_adam"):
         return operands
@@ -186,11 +185,11 @@ def _within(rows: NDArray[np.int64], n_rows: int) -> NDArray[np.int64] | None:
 def _gathered(base: str, operands: Sequence[Operand], rows: Rows) -> tuple[_Moved | None, bool]:
     """Rows of the first operand that a gather reads, and whether that was decided here.
 
-    With recorded indices these; in a capture without (fake tensors) as many random rows as there are indices. A
-    mask, or indices that do not fit dimension 0, leave the operand to be charged as a whole.
+    With recorded indices these; in a capture without (fake tensors) as many random rows as there are indices.
+    A mask, or indices that do not fit dimension 0, leave the operand to be charged as a whole.
     """
     table = operands[0]
-    key = next((operand.index for operand in operands if operand.index is not None), None)
+    key = next((operand.key for operand in operands if operand.key is not None), None)
     if key is None:
         count = next((o.numel for o in operands[1:] if o.dtype in INDEX_DTYPES and o.role == "r"), None)
         if count is None or table.shape[0] == 0:
@@ -212,7 +211,7 @@ def _grouped(operands: Sequence[Operand], rows: Rows) -> tuple[_Moved | None, bo
     The recorded index tensor holds the cumulated token counts of the experts.
     """
     experts = operands[1]
-    key = next((operand.index for operand in operands if operand.index is not None), None)
+    key = next((operand.key for operand in operands if operand.key is not None), None)
     if key is None:
         return None, False
     ends = rows.recorded(key)
@@ -227,9 +226,9 @@ def _sparse_update(operands: Sequence[Operand], operand: Operand, rows: Rows) ->
     inputs = [o for o in operands if o.role in "rm"]
     if len(inputs) < 3 or inputs[1].dtype != "i64" or not inputs[1].shape or not inputs[2].shape:
         return None, False
-    if inputs[1].index is None or not operand.shape:
+    if inputs[1].key is None or not operand.shape:
         return None, False
-    found = _within(rows.recorded(inputs[1].index), operand.shape[0])
+    found = _within(rows.recorded(inputs[1].key), operand.shape[0])
     if found is None:
         return None, False
     return _rows_of(operand, found), True
@@ -281,7 +280,8 @@ def expand(
     Examples
     --------
     >>> operands = [Operand("r", 0, 0, "bf16", [4, 8], [8, 1]), Operand("w", 1, 0, "bf16", [4, 8], [8, 1])]
-    >>> [(a.is_write, a.base_address, a.n_bytes) for a in expand("aten.relu.default", operands, None, {0: 0, 1: 512}.get)]
+    >>> accesses = expand("aten.relu.default", operands, None, {0: 0, 1: 512}.get)
+    >>> [(a.is_write, a.base_address, a.n_bytes) for a in accesses]
     [(False, 0, 64), (True, 512, 64)]
     """
     if moves_nothing(name, operands):
@@ -297,9 +297,8 @@ def expand(
         role = operand.role
         if role == "v":
             continue
-        does_read = role in "rm" and not _reads_no_input(base) and not is_overwritten(base, position)
-        if role == "r" and is_overwritten(base, position):
-            does_read = True
+        does_read = role == "r" or (role == "m" and not is_overwritten(base, position))
+        does_read = does_read and not _reads_no_input(base)
         does_write = role in "wm"
         key = (operand.storage, operand.offset, operand.itemsize, tuple(operand.shape), tuple(operand.stride))
         does_read = does_read and ("r", key) not in seen

@@ -1,7 +1,7 @@
 """The op capture format ``.hbmop.jsonl``: reader of records, replay into operations.
 
-Owns the grammar (``docs/formats/hbmop.md``) and its faults, and the replay that gives storages their addresses;
-must not know which operand moves what (`expand`) or where blocks lie (`allocator`).
+Owns the grammar (``docs/formats/hbmop.md``) and its faults, and the replay that gives storages their
+addresses; must not know which operand moves what (`expand`) or where blocks lie (`allocator`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from hbmmodel.trace.access import BYTES_MAX, extent_bytes
 from hbmmodel.trace.allocator import CachingAllocator
 from hbmmodel.trace.expand import ITEM_BYTES, Operand, expand
 from hbmmodel.trace.index import IndexArrays, sidecar_path
-from hbmmodel.trace.model import Operation, Operations, OpTrace
+from hbmmodel.trace.model import Operation, Operations, OpTrace, phase_set
 from hbmmodel.trace.problem import trace_error
 from hbmmodel.trace.source import JSON_LINE_MAX, file_digest, lines
 
@@ -60,6 +60,7 @@ class HbmopTrace(OpTrace):
         self.seed = seed
         self._phases = phases
         self._index = os.fspath(index) if index is not None else sidecar_path(self.name)
+        self._pass: _Replay | None = None
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -69,6 +70,7 @@ class HbmopTrace(OpTrace):
         raise trace_error(self.name, "the file is empty", remedy="capture again")
 
     def content_hash(self) -> str:
+        """SHA-256 (hex) of the capture's bytes and, where there is one, of its index file's."""
         hasher = hashlib.sha256()
         file_digest(hasher, self.name)
         if os.path.exists(self._index):
@@ -76,10 +78,22 @@ class HbmopTrace(OpTrace):
         return hasher.hexdigest()
 
     def operations(self, all: bool = False) -> Operations:
-        return _Replay(self.name, self._phases, all, IndexArrays(self.name, self._index, self.seed), self.base)
+        """Stream the operations from the start; see `OpTrace.operations`."""
+        index = IndexArrays(self._index, self.seed)
+        self._pass = _Replay(self.name, self._phases, all, index, self.base)
+        return self._pass
+
+    @property
+    def random_gathers(self) -> int:
+        """Gathers of the latest pass whose rows were drawn at random."""
+        return 0 if self._pass is None else self._pass.n_random_gathers
 
     def select(self, phase: str | Sequence[str]) -> OpTrace:
-        wanted = frozenset((phase,) if isinstance(phase, str) else phase)
+        """The operations of some phases only."""
+        wanted = phase_set(phase)
+        if self._phases is not None and (missing := sorted(wanted - self._phases)):
+            known = ", ".join(sorted(self._phases))
+            raise HbmTraceError(f"{self.name}: phase {missing[0]!r} is not selected; selected are: {known}")
         return HbmopTrace(self.name, wanted, self._index, self.base, self.seed)
 
 
@@ -109,8 +123,9 @@ class _Replay(Operations):
     def _run(self) -> Iterator[Operation]:
         handlers = {"A": self._allocate, "F": self._free, "P": self._enter_phase}
         decode = _decoder()
-        for self._line, line in lines(self._name, JSON_LINE_MAX):
-            if self._line == 1:
+        for number, line in lines(self._name, JSON_LINE_MAX):
+            self._line = number
+            if number == 1:
                 _header(self._name, 1, line)
                 continue
             if not line.strip():
@@ -171,18 +186,16 @@ class _Replay(Operations):
         n_bytes = self._whole("nbytes", n_bytes, 0, BYTES_MAX)
         if storage in self._n_bytes or storage in self._freed:
             state = "is live" if storage in self._n_bytes else "was freed"
-            raise self._error(
-                f"storage {storage} is allocated twice (it {state})", "storage", storage, "never reuse a number"
-            )
+            what = f"storage {storage} is allocated twice (it {state})"
+            raise self._error(what, "storage", storage, "never use a number again")
         self._place(storage, n_bytes)
 
     def _place(self, storage: int, n_bytes: int) -> None:
         self._n_bytes[storage] = n_bytes
         self._address[storage] = self.allocator.allocate(n_bytes) if n_bytes else 0
         if self.allocator.reserved_bytes >= BYTES_MAX:
-            raise self._error(
-                f"storage {storage} brings the live storages to 2^62 bytes", "nbytes", n_bytes, "capture again"
-            )
+            what = f"storage {storage} brings the memory to 2^62 bytes"
+            raise self._error(what, "nbytes", n_bytes, "capture again")
 
     def _free(self, record: list[Any]) -> None:
         storage, _ = self._fields(record, "storage seq")
@@ -204,7 +217,9 @@ class _Replay(Operations):
             what = f"storage {storage} is {verb} {'twice' if verb == 'freed' else 'after it was freed'}"
         else:
             what = f"storage {storage} is {verb} but was never allocated"
-        remedy = f'write ["A", {storage}, nbytes, pointer, seq] before, and ["F", {storage}, seq] once, behind'
+        remedy = (
+            f'write ["A", {storage}, nbytes, pointer, seq] before, and ["F", {storage}, seq] once, behind'
+        )
         raise self._error(what, "storage", storage, remedy)
 
     def _enter_phase(self, record: list[Any]) -> None:
@@ -240,36 +255,33 @@ class _Replay(Operations):
         if not accesses and not self._all:
             return None
         self._n_yielded += 1
-        return Operation(
-            self._n_yielded - 1, seq, name, self._phase, time_ns, duration_ns, accesses
-        )
+        return Operation(self._n_yielded - 1, seq, name, self._phase, time_ns, duration_ns, accesses)
 
     def _operand(self, position: int, item: object) -> Operand:
         field = f"tensors[{position}]"
         if not isinstance(item, list) or not 6 <= len(item) <= 7:
-            raise self._error(
-                "bad operand", field, item, "give [role, storage, offset, dtype, shape, stride] and perhaps a key"
-            )
+            remedy = "give [role, storage, offset, dtype, shape, stride] and perhaps a key"
+            raise self._error("bad operand", field, item, remedy)
         role, storage, offset, dtype, shape, stride = item[:6]
         key = item[6] if len(item) == 7 else None
         if role not in ("r", "w", "m", "v"):
             raise self._error("unknown role", f"{field}.role", role, "r, w, m and v are known")
         if not isinstance(dtype, str) or dtype not in ITEM_BYTES:
-            raise self._error(
-                "unknown dtype", f"{field}.dtype", dtype, f"known are {', '.join(list(ITEM_BYTES)[:10])}, torch.*"
-            )
+            remedy = f"known are {', '.join(name for name in ITEM_BYTES if '.' not in name)} and torch.*"
+            raise self._error("unknown dtype", f"{field}.dtype", dtype, remedy)
         if key is not None and not isinstance(key, str):
-            raise self._error("bad key", f"{field}.idx", key, "give the name of an array in the .idx.npz file")
+            remedy = "give the name of an array in the .idx.npz file"
+            raise self._error("bad key", f"{field}.key", key, remedy)
         for what, numbers in (("shape", shape), ("stride", stride)):
+            where = f"{field}.{what}"
             if not isinstance(numbers, list) or len(numbers) > RANK_MAX:
-                raise self._error(f"bad {what}", f"{field}.{what}", numbers, f"give at most {RANK_MAX} numbers")
+                raise self._error(f"bad {what}", where, numbers, f"give at most {RANK_MAX} numbers")
             for number in numbers:
                 if type(number) is not int or not 0 <= number <= INT_MAX:
-                    raise self._error(f"bad {what}", f"{field}.{what}", numbers, "give numbers in 0..2^63-1")
+                    raise self._error(f"bad {what}", where, numbers, "give numbers in 0..2^63-1")
         if len(shape) != len(stride):
-            raise self._error(
-                f"{len(stride)} strides for {len(shape)} dimensions", f"{field}.stride", stride, "give one for each"
-            )
+            what = f"{len(stride)} strides for {len(shape)} dimensions"
+            raise self._error(what, f"{field}.stride", stride, "give one for each")
         storage = self._whole(f"{field}.storage", storage)
         offset = self._whole(f"{field}.offset", offset)
         return Operand(role, storage, offset, dtype, shape, stride, key)

@@ -1,7 +1,8 @@
 """What a trace is: requests with addresses, or operations with byte ranges.
 
-Owns the public classes that readers produce and the simulator consumes; must not know any file format. Both
-kinds are streams: iterating never holds more than one chunk or one operation, and iterating again starts again.
+Owns the public classes that readers produce and the simulator consumes; must not know any file format.
+Both kinds are streams: iterating never holds more than one chunk or one operation, and iterating again starts
+again.
 """
 
 from __future__ import annotations
@@ -14,19 +15,30 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hbmmodel.errors import HbmTraceError
+from hbmmodel.errors import HbmArgumentError, HbmTraceError
 from hbmmodel.trace.access import Access
 
 if TYPE_CHECKING:
     from hbmmodel.trace.allocator import CachingAllocator
 
-__all__ = ["CHUNK_RECORDS", "OpTrace", "Operation", "Operations", "RequestChunk", "RequestTrace", "Trace"]
+__all__ = [
+    "CHUNK_RECORDS",
+    "OpTrace",
+    "Operation",
+    "Operations",
+    "RequestChunk",
+    "RequestTrace",
+    "Trace",
+    "check_max_records",
+    "phase_set",
+    "uniform_sizes",
+]
 
 CHUNK_RECORDS = 1 << 18
 
 
 class Trace(abc.ABC):
-    """Base of all traces; `from_requests` and `from_operations` make one from memory, `read_trace` from a file.
+    """Any trace: `from_requests` and `from_operations` make one from memory, `read_trace` from a file.
 
     Attributes
     ----------
@@ -36,6 +48,8 @@ class Trace(abc.ABC):
         Where it is from: a path, or a name in angle brackets.
     format : str
         Name of the format, e.g. ``"dramsim3"``; ``"memory"`` for arrays and lists.
+    timed : bool
+        Whether it holds requests with times.
 
     Examples
     --------
@@ -47,6 +61,7 @@ class Trace(abc.ABC):
     kind: str
     name: str
     format: str
+    timed: bool = False
 
     @abc.abstractmethod
     def content_hash(self) -> str:
@@ -57,6 +72,10 @@ class Trace(abc.ABC):
         from hbmmodel.trace.info import info
 
         return info(self)
+
+    def select(self, phase: str | Sequence[str]) -> Trace:
+        """Operations of some phases only; a trace of requests has none."""
+        raise HbmArgumentError(f"{self.name}: phase {phase!r} selects operations of a capture; this has none")
 
     @staticmethod
     def from_requests(
@@ -115,8 +134,6 @@ class RequestTrace(Trace):
 
     Attributes
     ----------
-    timed : bool
-        Whether requests carry times.
     addressed : bool
         False for a trace of coordinates (``.vector``) that still needs `with_addresses`.
     known_records : int or None
@@ -124,7 +141,6 @@ class RequestTrace(Trace):
     """
 
     kind = "requests"
-    timed: bool = False
     addressed: bool = True
     known_records: int | None = None
 
@@ -166,9 +182,8 @@ class _Addressed(RequestTrace):
             if chunk.vector is not None:
                 address = np.ascontiguousarray(self._to_address(chunk.vector), dtype=np.uint64)
                 if address.shape != chunk.is_write.shape:
-                    raise HbmTraceError(
-                        f"{self.name}: the address map gave {address.shape} addresses for {len(chunk)} requests"
-                    )
+                    shape, n = address.shape, len(chunk)
+                    raise HbmTraceError(f"{self.name}: to_address gave {shape} addresses for {n} requests")
                 chunk = replace(chunk, address=address)
             yield chunk
 
@@ -238,9 +253,20 @@ class Operations(Iterator[Operation]):
 
 
 class OpTrace(Trace):
-    """Operations with byte ranges, in order."""
+    """Operations with byte ranges, in order.
+
+    Attributes
+    ----------
+    random_gathers : int
+        Gathers of the latest pass whose rows the capture does not record and that were drawn at random.
+    """
 
     kind = "operations"
+
+    @property
+    def random_gathers(self) -> int:
+        """Gathers of the latest pass whose rows were drawn at random."""
+        return 0
 
     @abc.abstractmethod
     def operations(self, all: bool = False) -> Operations:
@@ -259,4 +285,57 @@ class OpTrace(Trace):
 
     @abc.abstractmethod
     def select(self, phase: str | Sequence[str]) -> OpTrace:
-        """The operations of one phase, or of several; storages of the rest still take their place."""
+        """The operations of one phase, or of several; storages of the rest still take their place.
+
+        Raises
+        ------
+        HbmTraceError
+            No operation belongs to one of them; perhaps only when the trace has been passed over.
+        """
+
+
+def phase_set(phase: str | Sequence[str]) -> frozenset[str]:
+    """Labels of a selection of phases; HbmArgumentError if they are none.
+
+    Examples
+    --------
+    >>> sorted(phase_set(("forward", "backward")))
+    ['backward', 'forward']
+    """
+    found = (phase,) if isinstance(phase, str) else phase
+    try:
+        labels = frozenset(found)
+    except TypeError:
+        labels = frozenset()
+    if not labels or not all(isinstance(label, str) for label in labels):
+        raise HbmArgumentError(f"phase is {phase!r}; give a phase's label, or several")
+    return labels
+
+
+def check_max_records(max_records: int) -> None:
+    """Refuse a chunk size that is no whole number from 1 on."""
+    if type(max_records) is not int or max_records < 1:
+        raise HbmArgumentError(f"max_records is {max_records!r}; give a whole number from 1 on")
+
+
+def uniform_sizes(chunk: RequestChunk) -> Iterator[RequestChunk]:
+    """Split a chunk where size 0 means "one burst" into chunks where all requests, or none, have a size."""
+    size = chunk.size_bytes
+    if size is None or size.all():
+        yield chunk
+        return
+    if not size.any():
+        yield replace(chunk, size_bytes=None)
+        return
+    edges = np.flatnonzero(np.diff(size == 0)) + 1
+    bounds = [0, *edges.tolist(), len(size)]
+    for low, high in zip(bounds[:-1], bounds[1:], strict=True):
+        part = slice(low, high)
+        yield RequestChunk(
+            chunk.address[part],
+            chunk.is_write[part],
+            size[part] if size[low] else None,
+            None if chunk.time_ps is None else chunk.time_ps[part],
+            chunk.first_record + low,
+            None if chunk.vector is None else chunk.vector[part],
+        )

@@ -84,7 +84,7 @@ class _Xz:
 
 
 class _Zstd:
-    """zstd cannot bound its output, only its input: 1 kB inflates to 32 MB at most (128 kB per 4-byte block)."""
+    """Bounded by its input: 1 kB inflates to 32 MB at most (128 kB per block of 4 bytes)."""
 
     def __init__(self) -> None:
         import zstandard

@@ -1,9 +1,9 @@
 """Text traces of one request per line: blocks to columns, and the trace over them.
 
 Owns what all line formats share: the vectorised cutting of a block into tokens and numbers, the exact line by
-line path behind it, times from cycles, and the stream. A format (one file each) supplies two functions: `fast`
-for a block of regular lines, which may decline, and `line`, which defines the grammar and names the fault. A
-property test demands that both agree.
+line path behind it, times from cycles, and the stream. A format (one file each) supplies two functions:
+`fast` for a block of regular lines, which may decline, and `line`, which defines the grammar and names the
+fault. A property test demands that both agree.
 """
 
 from __future__ import annotations
@@ -19,18 +19,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hbmmodel.errors import HbmArgumentError, HbmTraceError
-from hbmmodel.trace.model import CHUNK_RECORDS, RequestChunk, RequestTrace
+from hbmmodel.trace.model import CHUNK_RECORDS, RequestChunk, RequestTrace, check_max_records, uniform_sizes
 from hbmmodel.trace.problem import trace_error
 from hbmmodel.trace.source import TEXT_LINE_MAX, file_digest, line_blocks
 
-__all__ = ["Columns", "Fault", "LineFormat", "Record", "Table", "TextRequests", "clock_ps", "decimal", "hexadecimal"]
+__all__ = [
+    "Columns",
+    "LineError",
+    "LineFormat",
+    "Record",
+    "Table",
+    "TextRequests",
+    "clock_ps",
+    "decimal",
+    "hexadecimal",
+]
 
 U64_MAX = 2**64 - 1
 I64_MAX = 2**63 - 1
 _HEX = re.compile(rb"(?:0[xX])?([0-9a-fA-F]+)")
 
 
-class Fault(Exception):
+class LineError(Exception):
     """What is wrong with one line, before its place in the file is known."""
 
     def __init__(self, field: str | None, what: str, got: object, remedy: str) -> None:
@@ -61,27 +71,38 @@ class Columns(NamedTuple):
 
 
 class LineFormat(Protocol):
-    """A text format."""
+    """A text format.
+
+    Attributes
+    ----------
+    name : str
+        Name of the format.
+    timed, relative : bool
+        Whether records carry cycles, and whether these count from the record before.
+    separators : bytes
+        What separates tokens in `fast`, besides blanks.
+    """
 
     name: str
     timed: bool
     relative: bool
+    separators: bytes
 
     def fast(self, table: Table) -> Columns | None:
         """Columns of a block, if every line of it is regular; None leaves the block to `line`."""
 
     def line(self, line: bytes) -> list[Record]:
-        """Requests of one line (stripped, not empty, no comment); raises `Fault`."""
+        """Requests of one line (stripped, not empty, no comment); raises `LineError`."""
 
     def is_comment(self, line: bytes) -> bool:
         """Whether a line holds no record."""
 
 
-# ---- numbers ---------------------------------------------------------------------------------------------------
+# ---- numbers ----
 
 
 def decimal(field: str, token: bytes, low: int, high: int) -> int:
-    """A token of decimal digits as a number in [low, high]; `Fault` otherwise.
+    """A token of decimal digits as a number in [low, high]; `LineError` otherwise.
 
     Examples
     --------
@@ -90,14 +111,14 @@ def decimal(field: str, token: bytes, low: int, high: int) -> int:
     """
     if not token.isdigit():
         what = "negative" if token[:1] == b"-" and token[1:].isdigit() else "not a decimal number"
-        raise Fault(field, what, token, f"write digits, {low}..{high}")
+        raise LineError(field, what, token, f"write digits, {low}..{high}")
     if len(token) > 40 or not low <= (value := int(token)) <= high:
-        raise Fault(field, f"outside {low}..{high}", token, "write a number in that range")
+        raise LineError(field, f"outside {low}..{high}", token, "write a number in that range")
     return value
 
 
 def hexadecimal(field: str, token: bytes, high: int = U64_MAX) -> int:
-    """A token of hexadecimal digits, with or without ``0x``, as a number in [0, high]; `Fault` otherwise.
+    """A token of hexadecimal digits, with or without ``0x``, as a number in [0, high]; `LineError` otherwise.
 
     Examples
     --------
@@ -107,13 +128,13 @@ def hexadecimal(field: str, token: bytes, high: int = U64_MAX) -> int:
     match = _HEX.fullmatch(token)
     if match is None:
         what = "negative" if token[:1] == b"-" else "not a hexadecimal number"
-        raise Fault(field, what, token, f"write 0x and digits, up to {high:#x}")
+        raise LineError(field, what, token, f"write 0x and digits, up to {high:#x}")
     if len(token) > 80 or (value := int(match[1], 16)) > high:
-        raise Fault(field, f"beyond {high:#x}", token, "write a smaller address")
+        raise LineError(field, f"beyond {high:#x}", token, "write a smaller address")
     return value
 
 
-# ---- blocks ----------------------------------------------------------------------------------------------------
+# ---- blocks ----
 
 _NOT_A_DIGIT = 255
 _DIGIT = np.full(256, _NOT_A_DIGIT, np.uint8)
@@ -155,10 +176,13 @@ class Table:
         self.n_lines = len(newline)
         start, end = edge[::2], edge[1::2]
         width, uneven = divmod(len(start), max(self.n_lines, 1))
-        # Token k * width must be the first behind newline k - 1, and the one before it must end at or before it.
-        if uneven or width == 0 or (end[width - 1 :: width] > newline).any() or (
-            start[width::width] < newline[:-1]
-        ).any():
+        # The last token of every line must end in front of its newline, the next one begin behind it.
+        if (
+            uneven
+            or width == 0
+            or (end[width - 1 :: width] > newline).any()
+            or (start[width::width] < newline[:-1]).any()
+        ):
             width, start, end = 0, start[:0], end[:0]
         self.width = width
         self.start = start.reshape(-1, width) if width else np.zeros((self.n_lines, 0), np.int64)
@@ -167,7 +191,7 @@ class Table:
     def matches(self, column: int, word: bytes) -> NDArray[np.bool_]:
         """Where a column is exactly `word`."""
         start = self.start[:, column]
-        found = self.end[:, column] - start == len(word)
+        found: NDArray[np.bool_] = self.end[:, column] - start == len(word)
         for i, letter in enumerate(word):
             found &= self.text[start + i] == letter
         return found
@@ -196,9 +220,12 @@ class Table:
             value += digit * np.uint64(base**i)
         return value
 
-    def decimals(self, column: int) -> NDArray[np.uint64] | None:
-        """A column of decimal numbers."""
-        return self.number(self.start[:, column], self.end[:, column], 10)
+    def cycles(self, column: int, end: NDArray[np.int64] | None = None) -> NDArray[np.int64] | None:
+        """A column of decimal numbers below 2^63; `end` cuts the tokens short."""
+        value = self.number(self.start[:, column], self.end[:, column] if end is None else end, 10)
+        if value is None or (value > I64_MAX).any():
+            return None
+        return value.astype(np.int64)
 
     def addresses(self, column: int) -> NDArray[np.uint64] | None:
         """A column of hexadecimal numbers, all with ``0x`` or all without."""
@@ -229,9 +256,9 @@ def exact(fmt: LineFormat, name: str, first: int, block: bytes) -> Columns:
             continue
         try:
             records = fmt.line(line)
-        except Fault as fault:
+        except LineError as error:
             raise trace_error(
-                name, fault.what, line=first + i, field=fault.field, got=fault.got, remedy=fault.remedy
+                name, error.what, line=first + i, field=error.field, got=error.got, remedy=error.remedy
             ) from None
         found += records
         line_of += [i] * len(records)
@@ -265,7 +292,7 @@ def _sizes(sizes: list[int | None]) -> NDArray[np.uint32] | None:
     return np.array([size or 0 for size in sizes], np.uint32)
 
 
-# ---- the trace -------------------------------------------------------------------------------------------------
+# ---- the trace ----
 
 
 def clock_ps(clock_ns: float) -> Fraction:
@@ -312,16 +339,19 @@ class TextRequests(RequestTrace):
         self._period = clock_ps(clock_ns)
 
     def content_hash(self) -> str:
+        """SHA-256 (hex) of the file."""
         hasher = hashlib.sha256()
         file_digest(hasher, self.name)
         return hasher.hexdigest()
 
     def chunks(self, max_records: int = CHUNK_RECORDS) -> Iterator[RequestChunk]:
+        """Stream the requests, block by block."""
+        check_max_records(max_records)
         n_records = 0
         clock = _Clock(self.name, self._format, self._period)
         n_levels: int | None = None
         for first, block in line_blocks(self.name, TEXT_LINE_MAX):
-            columns = self._format.fast(Table(block, getattr(self._format, "separators", b"")))
+            columns = self._format.fast(Table(block, self._format.separators))
             if columns is None:
                 columns = exact(self._format, self.name, first, block)
             if len(columns.is_write) == 0:
@@ -331,7 +361,7 @@ class TextRequests(RequestTrace):
             time_ps = clock.times(columns, first) if columns.cycle is not None else None
             for low in range(0, len(columns.is_write), max_records):
                 part = slice(low, low + max_records)
-                yield RequestChunk(
+                chunk = RequestChunk(
                     columns.address[part],
                     columns.is_write[part],
                     None if columns.size_bytes is None else columns.size_bytes[part],
@@ -339,13 +369,14 @@ class TextRequests(RequestTrace):
                     n_records + low,
                     None if columns.vector is None else columns.vector[part],
                 )
+                yield from uniform_sizes(chunk)
             n_records += len(columns.is_write)
         if n_records == 0:
             raise HbmTraceError(f"{self.name}: trace holds no requests; check the file and its format")
 
     def _same_levels(self, before: int | None, columns: Columns, first: int) -> int:
         assert columns.vector is not None
-        width = columns.vector.shape[1]
+        width = int(columns.vector.shape[1])
         if before is not None and width != before:
             raise trace_error(
                 self.name,
@@ -386,6 +417,8 @@ class _Clock:
         self._refuse(cycle > self._limit, columns, first, "beyond 2^63 ps", "check clock_ns")
         self._last = int(cycle[-1])
         num, den = self._period.numerator, self._period.denominator
+        if num * den > I64_MAX:  # a period with many decimals: Python's integers do not overflow
+            return np.array([int(c) * num // den for c in cycle.tolist()], np.int64)
         whole, rest = np.divmod(cycle, den)
         time_ps: NDArray[np.int64] = whole * num + rest * num // den
         return time_ps

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import lzma
-import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from os import PathLike
 from pathlib import Path
@@ -28,6 +27,7 @@ from hbmmodel.validate.ramulator_inputs import (
     RunName,
     decode,
     device_ticks,
+    read_arrays,
     read_requests,
     read_runs,
 )
@@ -102,7 +102,8 @@ def validate(
                 f" the file has {', '.join(traces)}"
             )
     ticks = {device: device_ticks(folder, device) for device in {parts.device for parts in names.values()}}
-    ticks_of_requests = _read_ticks(folder / "accept_and_done_ticks.npz")
+    path = folder / "accept_and_done_ticks.npz"
+    ticks_of_requests = read_arrays(path) if path.exists() else {}
     result: dict[str, dict[str, Any]] = {}
     for i, (name, parts) in enumerate(names.items()):
         if progress is not None:
@@ -232,16 +233,6 @@ def _difference(ours: Mapping[str, Any], recorded: Mapping[str, Any], where: str
         else:
             found[name] = value - expected
     return found
-
-
-def _read_ticks(path: Path) -> dict[str, npt.NDArray[Any]]:
-    if not path.exists():
-        return {}
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile, KeyError) as error:
-        raise HbmTraceError(f"{path}: not a readable .npz archive: {error}") from None
 
 
 def _compare_ticks(outcome: Outcome, recorded: npt.NDArray[Any], key: str) -> dict[str, Any]:

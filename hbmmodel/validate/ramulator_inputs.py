@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
@@ -31,6 +32,7 @@ __all__ = [
     "decode",
     "device_ticks",
     "parse_json",
+    "read_arrays",
     "read_json",
     "read_requests",
     "read_runs",
@@ -188,6 +190,27 @@ def parse_json(text: str, path: Path) -> Any:
         raise HbmTraceError(f"{path}: nested too deeply to be what is expected") from None
 
 
+def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
+    """All arrays of a ``.npz`` archive, by name.
+
+    Raises
+    ------
+    HbmTraceError
+        The file is missing, no such archive, or holds objects instead of numbers.
+    """
+    try:
+        with path.open("rb") as file:
+            archive = np.load(file, allow_pickle=False)
+            if isinstance(archive, np.ndarray):
+                raise ValueError("it is a single array")
+            return {name: archive[name] for name in archive.files}
+    except FileNotFoundError:
+        raise HbmTraceError(f"{path}: not found; the directory of recorded runs must hold it") from None
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        reason = str(error).splitlines()[0] if str(error) else "it is empty"
+        raise HbmTraceError(f"{path}: not a readable .npz archive: {reason}") from None
+
+
 def read_requests(path: Path) -> dict[str, Requests]:
     """All traces of a ``requests.npz``.
 
@@ -201,13 +224,7 @@ def read_requests(path: Path) -> dict[str, Requests]:
     HbmTraceError
         The file or an array is missing or malformed.
     """
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except FileNotFoundError:
-        raise HbmTraceError(f"{path}: not found; the directory of recorded runs must hold it") from None
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile, KeyError) as error:
-        raise HbmTraceError(f"{path}: not a readable .npz archive: {error}") from None
+    arrays = read_arrays(path)
     traces = sorted({name.rpartition("__")[0] for name in arrays if "__" in name})
     if not traces:
         raise HbmTraceError(f"{path}: holds no trace; expected arrays like 'seq_rd__address'")

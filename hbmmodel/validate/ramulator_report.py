@@ -1,7 +1,8 @@
-"""The comparison with Ramulator 2.1 as Markdown tables: ``python -m hbmmodel.validate.ramulator_report DIR``.
+"""The comparison with Ramulator 2.1 as Markdown tables.
 
-It owns how results of ``ramulator`` and ``constraints`` are summed up; it must not compute any. The tables in
-``docs/model/ramulator_policies.md`` are its output.
+``python -m hbmmodel.validate.ramulator_report DIR [--phases]`` prints them; those in
+``docs/model/ramulator_policies.md`` are its output. It owns how results of ``ramulator`` and ``constraints``
+are summed up; it must not know how they are computed.
 """
 
 from __future__ import annotations
@@ -12,10 +13,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from hbmmodel.errors import HbmError
 from hbmmodel.validate import constraints, ramulator
+from hbmmodel.validate.ramulator_inputs import Requests, RunName, device_ticks, read_requests
 
-__all__ = ["constraint_tables", "is_identical", "main", "run_tables"]
+__all__ = ["PHASES", "constraint_tables", "is_identical", "main", "phase_table", "run_tables"]
+
+PHASES = 16
+"""Positions of a trace against the refresh clock in `phase_table`, over two intervals of per-bank refresh."""
 
 
 def is_identical(values: Mapping[str, Any]) -> bool:
@@ -77,6 +84,46 @@ def run_tables(runs: Mapping[str, Mapping[str, Any]]) -> str:
     )
 
 
+def phase_table(directory: str, runs: Iterable[str]) -> str:
+    """How much of a change of cycles is chance: every trace begun at `PHASES` positions of the refresh clock.
+
+    Parameters
+    ----------
+    directory : str
+        As for `hbmmodel.validate.ramulator.validate`.
+    runs : iterable of str
+        Names of runs.
+    """
+    folder = Path(directory)
+    traces = read_requests(folder / "requests.npz")
+    rows = []
+    for run in runs:
+        name = RunName.parse(run, "runs")
+        ticks, requests = device_ticks(folder, name.device), traces[name.trace]
+        cycles = []
+        for i in range(PHASES):
+            late = 2 * ticks["REFIpb"] * i // PHASES
+            case = ramulator.Case(
+                name, ticks, Requests(requests.address, requests.is_write, requests.tick + late)
+            )
+            cycles.append([case.run(relaxed=rules).counters["cycles"] - late for rules in (None, ())])
+        relaxed, own = np.array(cycles).T
+        change, spread = 100 * (own / relaxed[0] - 1), 100 * (relaxed / relaxed[0] - 1)
+        mean = 100 * (own.mean() / relaxed.mean() - 1)
+        rows.append(
+            (
+                run.replace("|", " "),
+                f"{change[0]:+.2f} %",
+                f"{spread.min():+.2f} to {spread.max():+.2f} %",
+                f"{mean:+.2f} %",
+            )
+        )
+    return _markdown(
+        ("run", "change as recorded", "spread of the relaxed run over phases", "mean change over phases"),
+        rows,
+    )
+
+
 def constraint_tables(rows: Sequence[Mapping[str, Any]]) -> str:
     """Rows of the simulator's tables by outcome, then what only our tables have, by reason.
 
@@ -118,14 +165,23 @@ def main(arguments: Sequence[str]) -> int:
     Parameters
     ----------
     arguments : sequence of str
-        The directory.
+        The directory; then ``--phases`` for the table of `phase_table` too (some 700 runs more).
     """
-    if len(arguments) != 1:
-        print("usage: python -m hbmmodel.validate.ramulator_report DIR", file=sys.stderr)
+    if not arguments or list(arguments[1:]) not in ([], ["--phases"]):
+        print("usage: python -m hbmmodel.validate.ramulator_report DIR [--phases]", file=sys.stderr)
         return 2
+    folder = arguments[0]
     try:
-        print(run_tables(ramulator.validate(arguments[0])))
-        path = Path(arguments[0], "timing_constraints.json")
+        results = ramulator.validate(folder)
+        print(run_tables(results))
+        if arguments[1:]:
+            changed = [
+                run
+                for run, values in results.items()
+                if values["without_relaxations"]["cycles_difference_percent"]
+            ]
+            print(phase_table(folder, changed))
+        path = Path(folder, "timing_constraints.json")
         path = path if path.exists() else path.with_suffix(".json.xz")
         if path.exists():
             print(constraint_tables(constraints.compare(constraints.read_tables(path))), end="")

@@ -76,6 +76,17 @@ static void compare(hbm_queue_t *q, const model_t *m)
     CHECK_EQ(hbm_queue_oldest(q), first);
 }
 
+static void push(hbm_queue_t *q, const item_t *item, bool hit)
+{
+    hbm_list_t *list = hit ? &q->hits[item->bank] : &q->others[item->bank];
+
+    if (list->head == HBM_NIL) {
+        hbm_queue_push_first(q, hit, item->bank, item->age, item->row, item->column);
+    } else {
+        hbm_queue_append(q, list, item->bank, item->age, item->row, item->column);
+    }
+}
+
 static void the_queue_behaves_like_a_sorted_array(void)
 {
     uint64_t seed = 99;
@@ -88,7 +99,7 @@ static void the_queue_behaves_like_a_sorted_array(void)
         const int hit = oldest(&m, b, true);
         if (act < 5 && m.n < CAPACITY) {
             const item_t item = {step, b, test_below(&seed, ROWS), test_below(&seed, COLUMNS)};
-            hbm_queue_push(&q, b, step, item.row, item.column, m.open[b] == item.row);
+            push(&q, &item, m.open[b] == item.row);
             m.item[m.n++] = item;
         } else if (act < 8 && hit >= 0) {
             hbm_queue_pop_hit(&q, b);

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from hbmmodel.reference import ChannelOutcome, Command, simulate_channel
+from hbmmodel.reference import ChannelOutcome, ChannelPolicy, Command, Request, simulate_channel
 
 _core = pytest.importorskip("hbmmodel._core")
 
@@ -28,18 +28,23 @@ _spec.loader.exec_module(strategies)
 CommandRow = tuple[int, int, int, int, int, int]
 
 
+def core_policy(case: Any) -> dict[str, Any]:
+    """Name the policy's fields as the core does, which takes the divisor of the refresh interval."""
+    policy = asdict(case.policy)
+    assert policy.pop("refresh_scale_num") == 1
+    policy["refresh_scale"] = policy.pop("refresh_scale_den")
+    return policy
+
+
 def run_core(case: Any, skip: bool) -> dict[str, Any]:
     """Pass a case to the core in its own form: arrays per pseudo-channel."""
 
     def arrays(field: str, dtype: str) -> list[np.ndarray[Any, Any]]:
         return [np.array([getattr(r, field) for r in requests], dtype=dtype) for requests in case.inputs]
 
-    policy = asdict(case.policy)
-    assert policy.pop("refresh_scale_num") == 1
-    policy["refresh_scale"] = policy.pop("refresh_scale_den")  # the core takes the divisor
     result: dict[str, Any] = _core.run_channel(
         case.ticks,
-        policy,
+        core_policy(case),
         arrays("arrival", "int64"),
         arrays("is_write", "uint8"),
         arrays("bank", "int32"),
@@ -110,6 +115,95 @@ def test_core_issues_the_commands_of_the_reference(case: Any) -> None:
     """Identical commands, completions and row statistics, whether idle ticks are skipped or visited."""
     assert_same(case, skip=True)
     assert_same(case, skip=False)
+
+
+def test_precharge_of_all_banks_waits_for_an_auto_precharge_that_has_not_begun() -> None:
+    """A rare meeting: the RDA of bank 2 has not begun its precharge when refresh closes all banks."""
+    ticks = {
+        **strategies.HBM3_LIKE, "RCDRD": 40, "RAS": 40, "RTP": 60, "REFI": 400, "REFIpb": 100, "RAAIMT": 0,
+        "RAAMMT": 0, "RAADEC": 0, "channels": 1, "pseudo_channels": 1, "sids": 1, "bank_groups": 2,
+        "banks_per_group": 2, "rows": 8, "columns": 8, "burst_bytes": 32, "XP": 12, "CPDED": 12, "PDmin": 12,
+        "XS": 200, "postpone_max": 8,
+    }  # fmt: skip
+    policy = ChannelPolicy(page_policy="closed", refresh="all_bank")
+    requests = [Request(350, False, 2, 1, 0), Request(358, False, 0, 1, 0)]
+    case = strategies.Case(ticks, policy, [requests], host_ticks=0, window=0)
+    for skip in (True, False):
+        assert_same(case, skip)
+
+
+def run_system(case: Any) -> tuple[int, dict[str, list[int]]]:
+    """Run a case the way large runs go: by address, without a command log.  Return end tick and counters."""
+    k = case.ticks
+    # Column numbers of the coordinates, from the low end of the address: column, bank, group, SID, row, pc.
+    radix = {7: k["columns"], 5: k["banks_per_group"], 4: k["bank_groups"], 3: k["sids"], 6: k["rows"]}
+    radix[2] = k["pseudo_channels"]
+    device_map = _core.CoreMap(_core.CoreDevice(k), 1, [(f, n, 1) for f, n in radix.items() if n > 1])
+    system = _core.CoreSystem(
+        device_map,
+        core_policy(case),
+        host_ticks=case.host_ticks,
+        window=case.window,
+        threads=1,
+        command_log=False,
+        epoch_ticks=1 << 20,
+    )
+    order = [(pc, r) for pc, requests in enumerate(case.inputs) for r in requests]
+    coordinates = np.zeros((len(order), 8), dtype=np.int32)
+    for i, (pc, r) in enumerate(order):
+        group, in_group = divmod(r.bank, k["banks_per_group"])
+        sid, group = divmod(group, k["bank_groups"])
+        coordinates[i] = (0, 0, pc, sid, group, in_group, r.row, r.column)
+    arrival = np.array([r.arrival for _, r in order], dtype=np.int64)
+    system.requests(
+        device_map.encode(coordinates),
+        np.array([r.is_write for _, r in order], dtype=np.uint8),
+        None if (arrival < 0).all() else arrival,
+        False,
+    )
+    end = system.finish()
+    return end, {name: values.tolist() for name, values in system.counters().items()}
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@given(case=strategies.cases())
+def test_system_without_a_log_counts_what_the_reference_does(case: Any) -> None:
+    """The core has leaner steps for runs that record nothing; they must do the same."""
+    timed = any(r.arrival >= 0 for requests in case.inputs for r in requests)
+    inputs = [[replace(r, arrival=max(r.arrival, 0)) if timed else r for r in rs] for rs in case.inputs]
+    case = replace(case, inputs=inputs)
+    twin = simulate_channel(
+        case.ticks, case.policy, inputs, max_ticks=100_000, host_ticks=case.host_ticks, window=case.window
+    )
+    end, counters = run_system(case)
+    assert end == twin.end_tick
+    for pc, completions in enumerate(twin.completions):
+        reads = [
+            c.done - (r.arrival if timed else c.accept)
+            for r, c in zip(inputs[pc], completions, strict=True)
+            if not r.is_write
+        ]
+        expected = {
+            "row_hits": twin.rows[pc].hits,
+            "row_misses": twin.rows[pc].misses,
+            "row_conflicts": twin.rows[pc].conflicts,
+            "n_act": twin.counts[pc][Command.ACT],
+            "n_rd": twin.counts[pc][Command.RD],
+            "n_wr": twin.counts[pc][Command.WR],
+            "n_rda": twin.counts[pc][Command.RDA],
+            "n_wra": twin.counts[pc][Command.WRA],
+            "reads_forwarded": sum(c.forwarded for c in completions),
+            "read_latency_ticks_sum": sum(reads),
+            "read_latency_ticks_max": max(reads, default=0),
+        }
+        assert {name: counters[name][pc] for name in expected} == expected, f"pc {pc}"
+        # The system runs on to the end tick, so idle banks may see some more of these.
+        for name, command in (
+            ("n_pre_pb", Command.PREpb),
+            ("n_ref_pb", Command.REFpb),
+            ("n_ref_ab", Command.REFab),
+        ):
+            assert counters[name][pc] >= twin.counts[pc][command], f"{name}, pc {pc}"
 
 
 def test_a_difference_is_shown_with_its_surroundings() -> None:

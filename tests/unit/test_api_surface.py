@@ -57,6 +57,9 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
 
 
 def test_importing_capi_loads_nothing_compiled() -> None:
-    code = "import sys, hbmmodel.capi; print('hbmmodel._ffi' in sys.modules or '_cffi_backend' in sys.modules)"
+    code = (
+        "import sys, hbmmodel.capi\n"
+        "print('hbmmodel._ffi' in sys.modules or '_cffi_backend' in sys.modules)"
+    )
     out = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
     assert out.strip() == "False"

@@ -54,16 +54,8 @@ def fake_run(monkeypatch: pytest.MonkeyPatch, make_result: Make) -> dict[str, An
     """Replace reader and simulator: the command is tested, not the core. Returns what was called."""
     calls: dict[str, Any] = {}
 
-    class FakeTrace:
-        def __init__(self, kind: str) -> None:
-            self.kind = kind
-
-        def select(self, *, phase: Any) -> FakeTrace:
-            calls["phase"] = phase
-            return self
-
-    def read_trace(path: str, format: str | None = None) -> FakeTrace:
-        calls["read"] = (path, format)
+    def read_trace(path: str, **options: Any) -> str:
+        calls["read"] = (path, options)
         if "bad" in path:
             raise HbmTraceError(f"{path}: record 3: field 'addr': 'zz' is not a hexadecimal number")
         if "boom" in path:
@@ -76,9 +68,9 @@ def fake_run(monkeypatch: pytest.MonkeyPatch, make_result: Make) -> dict[str, An
             raise MemoryError
         if "missing" in path:
             open(path)
-        return FakeTrace("requests" if "requests" in path else "operations")
+        return path
 
-    def simulate(system: System, trace: FakeTrace, **options: Any) -> Result:
+    def simulate(system: System, trace: str, **options: Any) -> Result:
         calls.update(system=system, options=options)
         result: Result = make_result(system)
         return result
@@ -262,7 +254,7 @@ def test_run_passes_everything_on_and_saves(
         ),
         *("-o", str(target)),
     )
-    assert fake_run["read"] == ("step.trace", "hbmop") and fake_run["phase"] == ("decode0",)
+    assert fake_run["read"] == ("step.trace", {"format": "hbmop", "phase": ("decode0",), "clock_ns": None})
     assert fake_run["options"] == {
         "mode": "closed",
         "order": "stream",
@@ -281,13 +273,6 @@ def test_run_prints_json_or_nothing(fake_run: dict[str, Any], capsys: pytest.Cap
     shown = json.loads(told(capsys, "run", "t", "--set", "channels=1", "--json"))
     assert list(shown["summary"]) == list(KEYS) and shown["system"]["device"]["name"] == "HBM4_8000"
     assert told(capsys, "run", "t", "--set", "channels=1", "--quiet") == ""
-
-
-def test_a_trace_of_requests_has_no_phases(
-    fake_run: dict[str, Any], capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert "requests, which have no phases" in fails(capsys, "run", "requests.trace", "--phase", "decode0")
-    told(capsys, "run", "requests.trace", "--set", "channels=1", "--quiet")
 
 
 def test_run_wants_a_trace_or_the_demo(capsys: pytest.CaptureFixture[str]) -> None:
@@ -376,6 +361,54 @@ def test_report_prints_and_writes(saved: Path, tmp_path: Path, capsys: pytest.Ca
     (saved / "summary.parquet").unlink()
     assert "summary.parquet is missing" in fails(capsys, "report", str(saved))
     assert "no such directory" in fails(capsys, "report", str(tmp_path / "none"))
+
+
+DRAMSIM3 = "0x40 READ 0\n0x80 WRITE 3\n0x40 READ 9\n"
+
+
+def test_info_describes_a_trace(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "t.trace"
+    path.write_text(DRAMSIM3)
+    shown = json.loads(told(capsys, "info", str(path), "--json"))
+    assert (shown["kind"], shown["format"], shown["requests"], shown["writes"]) == (
+        *("requests", "dramsim3", 3, 1),
+    )
+    text = told(capsys, "info", str(path))
+    assert "format: dramsim3" in text and "duration_ns: 9.0" in text
+    path.write_text(DRAMSIM3 + "0xzz READ 10\n")
+    assert f"{path}" in (line := fails(capsys, "info", str(path))) and "0xzz" in line and "4" in line
+    assert "none.trace" in fails(capsys, "info", str(tmp_path / "none.trace"))
+    assert "choose one of" in fails(capsys, "info", str(path), "--format", "papyrus")
+
+
+def test_info_lists_phases_of_a_capture_one_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from hbmmodel.trace import Trace
+
+    described = {
+        "name": "t",
+        "span_bytes": None,
+        "phases": {"": {"operations": 1}, "decode0": {"operations": 9}},
+    }
+    monkeypatch.setattr(Trace, "info", lambda self: described)
+    path = tmp_path / "t.trace"
+    path.write_text(DRAMSIM3)
+    assert told(capsys, "info", str(path)).splitlines() == [
+        *("name: t", "span_bytes: -", "phases:", "  (none): operations 1", "  decode0: operations 9")
+    ]
+
+
+def test_convert_writes_the_target_and_says_what(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, target = tmp_path / "t.trace", tmp_path / "t.stl"
+    source.write_text(DRAMSIM3)
+    assert "3 requests as dramsys-stl" in told(capsys, "convert", str(source), str(target))
+    assert target.read_text().splitlines()[1] == "3:\twrite\t0x80"
+    argv = ["convert", str(source), str(tmp_path / "u"), "--format", "dramsim3", "--json"]
+    assert json.loads(told(capsys, *argv))["requests"] == 3
+    assert "choose another format" not in fails(capsys, "convert", str(source), str(tmp_path / "x.unknown"))
+    assert "phase" in fails(capsys, "convert", str(source), str(target), "--phase", "decode0")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["t.stl", "t.trace", "u"]
 
 
 LEGAL = """tick,stack,channel,pseudo_channel,command,sid,bank_group,bank,row,column

@@ -1,4 +1,4 @@
-"""The examples in docstrings, and those of the documentation that are marked ``pycon``, run and print what they say."""
+"""Examples run and print what they say: in docstrings, and in the ``pycon`` blocks of the documentation."""
 
 from __future__ import annotations
 

@@ -179,7 +179,7 @@ def test_refresh_after_an_auto_precharge_counts_from_the_internal_precharge() ->
 
 def test_precharge_of_all_banks_waits_for_an_auto_precharge_that_has_not_begun() -> None:
     # Bank 2: ACT 150, RDA 150 + 42, internal precharge at 192 + 60 = 252.  Bank 0: ACT 158, tRAS over at 200,
-    # when the pseudo-channel is blocked.  PREab is a command of every bank: RD -> PRE of bank 2 holds it back.
+    # when the pseudo-channel is blocked.  PREab is a command of every bank: RD -> PRE of bank 2 delays it.
     requests = [read(2, 1, arrival=150), read(0, 1, arrival=158)]
     device = {"RCDRD": 40, "RTP": 60}
     outcome = run(requests, refresh="all_bank", page_policy="closed", device=device)

@@ -83,9 +83,15 @@ def test_a_run_without_reads_or_time_still_reports(one_channel: System, make_raw
     assert render_markdown(result).startswith("# 1 x HBM4")
 
 
-def test_the_longest_operations_come_first(one_channel: System, make_result: Make) -> None:
-    text = render_text(make_result(one_channel))
-    assert text.index("aten::add") < text.index("aten::mm")
+def test_operations_are_summed_by_name_and_the_longest_come_first(
+    one_channel: System, make_result: Make
+) -> None:
+    lines = render_text(make_result(one_channel)).splitlines()
+    by_name = lines[lines.index("Operations by name (2 of 2)") + 4 :][:2]
+    assert [line.split()[:2] for line in by_name] == [["aten::add", "1"], ["aten::mm", "2"]]
+    assert by_name[1].split()[2:] == ["125", "ns", "64", "B", "0", "B", "512", "MB/s"]
+    longest = lines[lines.index("Longest operations (3 of 3)") + 3 :][:3]
+    assert [line.split()[0] for line in longest] == ["1", "0", "2"]
 
 
 def test_markdown_escapes_names_and_keeps_tables_rectangular(one_channel: System, make_raw: Make) -> None:

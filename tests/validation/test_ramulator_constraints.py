@@ -48,7 +48,9 @@ def test_every_rule_that_only_we_have_is_explained(rows):
 
 def test_the_rules_behind_the_relaxations_are_among_them(rows):
     hbm3 = [row for row in rows if row["expr"] is None and row["table"].startswith("HBM3_16Gb_8hi")]
-    found = {(row["level"], row["preceding"], row["following"]): (row["expected"], row["ours"]) for row in hbm3}
+    found = {
+        (row["level"], row["preceding"], row["following"]): (row["expected"], row["ours"]) for row in hbm3
+    }
     assert found["window of 4", "ACT, ACT, ACT, ACT", "REFpb"] == (34, 50)
     assert found["window of 4", "REFpb, ACT, ACT, ACT", "ACT"] == (38, 46)
     assert found["same bank group", "ACT", "REFpb"] == (10, 12)
@@ -59,15 +61,33 @@ def test_the_rules_behind_the_relaxations_are_among_them(rows):
 
 
 @pytest.mark.parametrize("change", [-4, 4])
-@pytest.mark.parametrize("at", [0, 8, 26, 50, 57])
-def test_a_wrong_number_is_a_deviation(at, change):
+@pytest.mark.parametrize(
+    ("preceding", "following", "expr"),
+    [
+        ("ACT", "ACT", "nFAW"),
+        ("ACT", "RD", "nRCDRD"),
+        ("WR", "RD", "nCWL + nBL + nWTRS"),
+        ("PREpb", "PREpb", "nPPD"),
+        ("REFpb", "ACT", "nRFCpb"),
+        ("WRA", "REFab", "nCWL + nBL + nWR + nRP"),
+        ("ACT", "PREpb", "command bus occupancy"),
+    ],
+)
+def test_a_wrong_number_is_a_deviation(preceding, following, expr, change):
     table = copy.deepcopy(TABLES[0])
-    row = table["constraints"][at]
+    (row,) = (
+        row
+        for row in table["constraints"]
+        if (row["preceding"], row["following"], row["expr"]) == (preceding, following, expr)
+    )
     row["effective_ticks"] += change
     found = compare([table])
     marked = [each for each in found if each["status"] == "deviation" and each["reason"] == "unexplained"]
     assert marked
-    assert {(each["preceding"], each["following"]) for each in marked} == {(row["preceding"], row["following"])}
+    assert {(each["preceding"], each["following"]) for each in marked} <= {
+        (preceding, following),
+        ("ACT, ACT, ACT, ACT", following),
+    }
 
 
 def test_plain_files_are_read_too(tmp_path):

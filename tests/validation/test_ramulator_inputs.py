@@ -11,10 +11,11 @@ import pytest
 from hbmmodel.errors import HbmTraceError
 from hbmmodel.validate import ramulator
 from hbmmodel.validate.ramulator_inputs import DEVICES, MAPS, REFRESHES, SCHEDULERS
-from hbmmodel.validate.ramulator_report import main
+from hbmmodel.validate.ramulator_report import main, phase_table
 
 DATA = Path(__file__).parent / "data" / "ramulator"
 RUN = "HBM4_8000|RoBaRaCoCh|pb|FRFCFS|rand_rw50"
+LOG = "commands_HBM4_8000_rand_rw50.csv.xz"
 
 
 @pytest.fixture
@@ -34,7 +35,9 @@ def small(path, **changes):
     np.savez(path / "requests.npz", **{**arrays, **changes})
 
 
-@pytest.mark.parametrize("runs", [{"runs": {RUN: None}}, {"runs": {RUN: {}}}, {RUN: {}}, {"runs": [RUN]}, [RUN]])
+@pytest.mark.parametrize(
+    "runs", [{"runs": {RUN: None}}, {"runs": {RUN: {}}}, {RUN: {}}, {"runs": [RUN]}, [RUN]]
+)
 def test_stripped_values_give_the_same_result_without_differences(folder, runs):
     (folder / "runs.json").write_text(json.dumps(runs))
     (values,) = ramulator.validate(folder).values()
@@ -87,9 +90,9 @@ def test_wrong_ticks_and_commands_are_counted(folder):
     case_values = ramulator.validate(folder)[RUN]
     n = case_values["num_read_reqs"] + case_values["num_write_reqs"]
     np.savez(folder / "accept_and_done_ticks.npz", **{RUN.replace("|", "__"): np.zeros((2, n), np.int32)})
-    lines = lzma.open(DATA / "commands_HBM4_8000_rand_rw50.csv.xz", "rt").read().splitlines()
-    lines[3] = lines[3].replace("ACT", "PREpb")
-    (folder / "commands_HBM4_8000_rand_rw50.csv.xz").write_bytes(lzma.compress("\n".join(lines[:-1]).encode()))
+    lines = lzma.decompress((DATA / LOG).read_bytes()).splitlines()
+    lines[3] = lines[3].replace(b"ACT", b"PREpb")
+    (folder / LOG).write_bytes(lzma.compress(b"\n".join(lines[:-1])))
     values = ramulator.validate(folder)[RUN]
     assert values["accept_and_done"]["mismatches"] == n
     assert values["accept_and_done"]["first_mismatch"] == 0
@@ -162,23 +165,23 @@ def ticks_shape(folder):
 
 
 def log_text(folder):
-    (folder / "commands_HBM4_8000_rand_rw50.csv.xz").write_bytes(b"clock")
+    (folder / LOG).write_bytes(b"clock")
 
 
 def log_header(folder):
-    (folder / "commands_HBM4_8000_rand_rw50.csv.xz").write_bytes(lzma.compress(b"clock,command\n"))
+    (folder / LOG).write_bytes(lzma.compress(b"clock,command\n"))
 
 
 def log_command(folder):
     head = ",".join(ramulator.LOG_COLUMNS)
     text = f"{head}\n1,ACT,0,0,0,0,0,0,0,0,0\n2,NOP,0,0,0,0,0,0,0,0,0\n"
-    (folder / "commands_HBM4_8000_rand_rw50.csv.xz").write_bytes(lzma.compress(text.encode()))
+    (folder / LOG).write_bytes(lzma.compress(text.encode()))
 
 
 def log_number(folder):
     head = ",".join(ramulator.LOG_COLUMNS)
     text = f"{head}\n1,ACT,0,0,0,0,x,0,0,0,0\n"
-    (folder / "commands_HBM4_8000_rand_rw50.csv.xz").write_bytes(lzma.compress(text.encode()))
+    (folder / LOG).write_bytes(lzma.compress(text.encode()))
 
 
 @pytest.mark.parametrize(
@@ -195,9 +198,15 @@ def log_number(folder):
         (short_name, r"runs\.json: run 'HBM4_8000\|pb': expected device\|map"),
         (unknown_device, r"device 'HBM9' is unknown; use HBM3_6400, HBM4_8000, HBM4_16000"),
         (unknown_trace, r"requests\.npz: trace 'nothing' of run .* is missing"),
-        (preset_missing, r"presets\.json: standards\.HBM4\.resolved\['HBM4_32Gb_8Hi\|HBM4_8000Mbps'\] is missing"),
+        (
+            preset_missing,
+            r"presets\.json: standards\.HBM4\.resolved\['HBM4_32Gb_8Hi\|HBM4_8000Mbps'\] is missing",
+        ),
         (preset_number, r"presets\.json: .*timing_CK: nFAW = '16' is not a"),
-        (preset_impossible, r"presets\.json: device HBM4_8000: RC = 2: the device description is inconsistent"),
+        (
+            preset_impossible,
+            r"presets\.json: device HBM4_8000: RC = 2: the device description is inconsistent",
+        ),
         (ticks_shape, r"accept_and_done_ticks\.npz: .* expected integers of shape \(2, 20000\)"),
         (log_text, r"commands_.*\.csv\.xz: not a readable \.xz file"),
         (log_header, r"commands_.*\.csv\.xz: line 1: expected the header"),
@@ -246,3 +255,13 @@ def test_the_report_counts_identical_runs(folder, capsys):
     assert main([str(folder / "nowhere")]) == 2
     assert "error: " in capsys.readouterr().err
     assert main([]) == 2
+    assert main([str(folder), "--faces"]) == 2
+
+
+def test_changes_of_cycles_are_systematic_only_where_the_activate_window_is_the_limit(folder):
+    """A refresh in the window costs time when ACTs fill the window; elsewhere it only shifts chance."""
+    dense, mixed = (f"HBM3_6400|RoBaRaCoCh|pb|FRFCFS|{trace}" for trace in ("stride4k_rd", "rand_rw50"))
+    table = phase_table(str(folder), [dense, mixed]).splitlines()
+    means = [float(line.split("|")[-2].removesuffix("% ")) for line in table[2:]]
+    assert 4 < means[0] < 6
+    assert abs(means[1]) < 1

@@ -125,7 +125,7 @@ def test_without_relaxations_total_time_stays_close(results):
         run: values["without_relaxations"]["cycles_difference_percent"] for run, values in results.items()
     }
     assert max(map(abs, changes.values())) < 5.2
-    assert sum(abs(change) > 1 for change in changes.values()) == 11
+    assert sum(abs(change) > 1 for change in changes.values()) == 12
     assert not any(change for run, change in changes.items() if "|pb|" not in run)
 
 
@@ -134,7 +134,7 @@ def test_without_relaxations_total_time_stays_close(results):
     [
         ("HBM3_6400|RoBaRaCoCh|pb|FRFCFS|rand_rw50", {"tFAW", "tRRDL"}),
         ("HBM4_8000|RoBaRaCoCh|pb|FRFCFS|rand_rw50", {"tFAW"}),
-        ("HBM4_16000|MOP4CLXOR|pb|FRFCFSRowHit|seq_2r1w", set()),
+        ("HBM4_16000|MOP4CLXOR|pb|FRFCFSRowHit|seq_2r1w", {"tFAW"}),
         ("HBM4_8000|MOP4CLXOR|ab|FRFCFSRowHit|rand_rw50", set()),
     ],
 )

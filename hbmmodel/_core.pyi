@@ -1,0 +1,81 @@
+"""Types of the binding of the C core; see _core.pyx."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from numpy import int32, int64, uint8, uint64
+from numpy.typing import NDArray
+
+MAX_DIMS: int
+
+def device_fields() -> list[str]: ...
+def counter_names() -> list[str]: ...
+def histogram_edges() -> NDArray[int64]: ...
+def policies() -> dict[str, list[dict[str, str]]]: ...
+
+class CoreDevice:
+    ticks: dict[str, int]
+    def __init__(self, ticks: Mapping[str, int]) -> None: ...
+
+class CoreMap:
+    device: CoreDevice
+    stacks: int
+    def __init__(
+        self,
+        device: CoreDevice,
+        stacks: int,
+        pieces: Sequence[tuple[int, int, int]],
+        xors: Sequence[tuple[int, int, int, int]] = (),
+    ) -> None: ...
+    @property
+    def capacity_bytes(self) -> int: ...
+    def decode(self, address: NDArray[uint64], wrap: bool = False) -> NDArray[int32]: ...
+    def encode(self, coordinates: NDArray[int32]) -> NDArray[uint64]: ...
+
+class CoreSystem:
+    map: CoreMap
+    def __init__(
+        self,
+        map: CoreMap,
+        policy: Mapping[str, int | str],
+        *,
+        host_ticks: int,
+        window: int,
+        threads: int,
+        command_log: bool,
+        epoch_ticks: int,
+        skip: bool = True,
+    ) -> None: ...
+    def set_l2(self, size_bytes: int, line_bytes: int, ways: int) -> None: ...
+    def l2_counts(self) -> dict[str, int]: ...
+    def requests(
+        self,
+        address: NDArray[uint64],
+        is_write: NDArray[uint8],
+        tick: NDArray[int64] | None,
+        wrap: bool,
+        first_record: int = 0,
+    ) -> None: ...
+    def wave(
+        self, accesses: list[tuple[Any, ...]], start: int, tile_bursts: int, drain: bool, wrap: bool
+    ) -> int: ...
+    def operations(self, n: int) -> dict[str, NDArray[int64]]: ...
+    def finish(self) -> int: ...
+    def counters(self) -> dict[str, NDArray[int64]]: ...
+    def histogram(self) -> NDArray[uint64]: ...
+    def epochs(self) -> dict[str, Any]: ...
+    def commands(self) -> NDArray[Any]: ...
+
+def run_channel(
+    ticks: Mapping[str, int],
+    policy: Mapping[str, int | str],
+    arrival: Sequence[Any],
+    is_write: Sequence[Any],
+    bank: Sequence[Any],
+    row: Sequence[Any],
+    column: Sequence[Any],
+    host_ticks: int = 0,
+    window: int = 0,
+    skip: bool = True,
+    command_log: bool = True,
+) -> dict[str, Any]: ...
