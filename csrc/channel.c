@@ -82,9 +82,11 @@ void hbm_channel_wake(hbm_channel_t *self, int pc)
 {
     /* The channel stood still after its last look, wherever the event loop had got to by then. */
     const hbm_tick_t last = hbm_max(self->pc[0].looked, self->pc[1].looked);
+    hbm_pc_t *p = &self->pc[pc];
 
-    if (self->pc[pc].feed.valid) {
-        self->pc[pc].look_at = hbm_min(self->pc[pc].look_at, hbm_max(self->pc[pc].feed.arrival, last + 2));
+    p->feed.open_at = last + 2;
+    if (p->feed.valid) {
+        p->look_at = hbm_min(p->look_at, hbm_max(p->feed.arrival, p->feed.open_at));
     }
 }
 
@@ -164,7 +166,8 @@ HBM_INLINE void look_ahead(hbm_channel_t *self, hbm_tick_t t)
 {
     hbm_pc_t *pc = &self->pc[self->n_pc - 1 - self->column_turn]; /* the one that issued last */
 
-    if (pc->look_at == t + 2 && pc->row_at > t + 1 && (t & 1) == 0) {
+    if (self->pc[self->column_turn].column_at > t + 2 && /* else t + 2 is visited anyway */
+        pc->feed.valid && pc->look_at == t + 2 && pc->row_at > t + 1 && (t & 1) == 0) {
         look(self, pc, t + 2, true);
     }
 }

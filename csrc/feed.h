@@ -40,6 +40,7 @@ typedef struct {
     int32_t column;
     int32_t tag;
     hbm_tick_t arrival;
+    hbm_tick_t open_at; /* nothing is taken before: when this input came */
 
     /* explicit requests */
     hbm_request_t *request;

@@ -133,8 +133,9 @@ HBM_INLINE void look(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t, const bool
     }
     next = hbm_rising(pc->refresh.next_due);
     while (pc->feed.valid) {
-        if (pc->feed.arrival > t) {
-            next = hbm_min(next, hbm_rising(pc->feed.arrival));
+        const hbm_tick_t from = hbm_max(pc->feed.arrival, pc->feed.open_at);
+        if (from > t) {
+            next = hbm_min(next, hbm_rising(from));
             break;
         }
         if (!accept_one(self, pc, t, &retry_at, plain)) {
@@ -146,8 +147,8 @@ HBM_INLINE void look(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t, const bool
     pc->looked = t;
     reads = pc->queue[HBM_READ].count;
     writes = pc->queue[HBM_WRITE].count;
-    if (pc->direction == HBM_READ ? writes >= c->write_high || (reads == 0 && writes > 0)
-                                  : writes == 0 || (writes <= c->write_low && reads > 0)) {
+    if (pc->direction == HBM_READ ? writes > 0 && (reads == 0 || writes >= c->write_high)
+                                  : writes <= c->write_low && (writes == 0 || reads > 0)) {
         pc->direction = 1 - pc->direction;
         pc->column_at = t;
         want_any_row(pc, t);

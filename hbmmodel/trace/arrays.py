@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,6 +18,7 @@ from hbmmodel.trace.model import (
     Operation,
     Operations,
     OpTrace,
+    Progress,
     RequestChunk,
     RequestTrace,
     check_max_records,
@@ -182,34 +184,19 @@ def _outside(name: str, field: str, record: int, value: int, low: int, high: int
     )
 
 
-class _ListedPass(Operations):
-    def __init__(self, operations: Sequence[Operation], phases: frozenset[str] | None, all: bool) -> None:
-        super().__init__()
-        self._rest = iter(operations)
-        self._wanted = phases
-        self._all = all
-        self._index = 0
-
-    def __next__(self) -> Operation:
-        for operation in self._rest:
-            self.n_operations += 1
-            if operation.phase not in self.phases:
-                self.phases.append(operation.phase)
-            if self._wanted is not None and operation.phase not in self._wanted:
-                continue
-            if not operation.accesses and not self._all:
-                continue
-            self._index += 1
-            return Operation(
-                self._index - 1,
-                operation.seq,
-                operation.name,
-                operation.phase,
-                operation.time_ns,
-                operation.duration_ns,
-                operation.accesses,
-            )
-        raise StopIteration
+def _listed(
+    operations: Sequence[Operation], phases: frozenset[str] | None, all: bool, progress: Progress
+) -> Iterator[Operation]:
+    index = 0
+    for operation in operations:
+        progress.n_operations += 1
+        if operation.phase not in progress.phases:
+            progress.phases.append(operation.phase)
+        if phases is not None and operation.phase not in phases:
+            continue
+        if operation.accesses or all:
+            yield replace(operation, index=index)
+            index += 1
 
 
 class _ListedOperations(OpTrace):
@@ -233,7 +220,8 @@ class _ListedOperations(OpTrace):
         return hasher.hexdigest()
 
     def operations(self, all: bool = False) -> Operations:
-        return _ListedPass(self._operations, self._phases, all)
+        progress = Progress()
+        return self._follow(_listed(self._operations, self._phases, all, progress), progress)
 
     def select(self, phase: str | Sequence[str]) -> OpTrace:
         wanted = phase_set(phase)

@@ -16,7 +16,7 @@ from hbmmodel.trace.access import BYTES_MAX, extent_bytes
 from hbmmodel.trace.allocator import CachingAllocator
 from hbmmodel.trace.expand import ITEM_BYTES, Operand, expand
 from hbmmodel.trace.index import IndexArrays, sidecar_path
-from hbmmodel.trace.model import Operation, Operations, OpTrace, phase_set
+from hbmmodel.trace.model import Operation, Operations, OpTrace, Progress, phase_set
 from hbmmodel.trace.problem import trace_error
 from hbmmodel.trace.source import JSON_LINE_MAX, file_digest, lines
 
@@ -60,7 +60,6 @@ class HbmopTrace(OpTrace):
         self.seed = seed
         self._phases = phases
         self._index = os.fspath(index) if index is not None else sidecar_path(self.name)
-        self._pass: _Replay | None = None
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -79,14 +78,8 @@ class HbmopTrace(OpTrace):
 
     def operations(self, all: bool = False) -> Operations:
         """Stream the operations from the start; see `OpTrace.operations`."""
-        index = IndexArrays(self._index, self.seed)
-        self._pass = _Replay(self.name, self._phases, all, index, self.base)
-        return self._pass
-
-    @property
-    def random_gathers(self) -> int:
-        """Gathers of the latest pass whose rows were drawn at random."""
-        return 0 if self._pass is None else self._pass.n_random_gathers
+        replay = _Replay(self.name, self._phases, all, IndexArrays(self._index, self.seed), self.base)
+        return self._follow(replay.run(), replay.progress)
 
     def select(self, phase: str | Sequence[str]) -> OpTrace:
         """The operations of some phases only."""
@@ -97,14 +90,14 @@ class HbmopTrace(OpTrace):
         return HbmopTrace(self.name, wanted, self._index, self.base, self.seed)
 
 
-class _Replay(Operations):
+class _Replay:
     """One pass: allocations and frees give storages their place, operations become accesses."""
 
     def __init__(
         self, name: str, wanted: frozenset[str] | None, all: bool, index: IndexArrays, base: int
     ) -> None:
-        super().__init__()
-        self.allocator: CachingAllocator = CachingAllocator(base)
+        self._allocator = CachingAllocator(base)
+        self.progress = Progress(allocator=self._allocator)
         self._name = name
         self._wanted = wanted
         self._all = all
@@ -115,12 +108,15 @@ class _Replay(Operations):
         self._phase = ""
         self._n_yielded = 0
         self._line = 0
-        self._pass = self._run()
 
-    def __next__(self) -> Operation:
-        return next(self._pass)
+    def run(self) -> Iterator[Operation]:
+        """The pass; what it opens is closed at its end, or when it is dropped."""
+        try:
+            yield from self._records()
+        finally:
+            self._index.close()
 
-    def _run(self) -> Iterator[Operation]:
+    def _records(self) -> Iterator[Operation]:
         handlers = {"A": self._allocate, "F": self._free, "P": self._enter_phase}
         decode = _decoder()
         for number, line in lines(self._name, JSON_LINE_MAX):
@@ -142,10 +138,10 @@ class _Replay(Operations):
                 raise self._error("unknown record", "tag", tag, "A, F, P and O are known")
         if self._line == 0:
             raise trace_error(self._name, "the file is empty", remedy="capture again")
-        if self.n_operations == 0:
+        if self.progress.n_operations == 0:
             raise trace_error(self._name, "trace holds no operations", remedy="capture again")
-        if self._wanted is not None and (missing := sorted(self._wanted - set(self.phases))):
-            known = ", ".join(self.phases) or "none"
+        if self._wanted is not None and (missing := sorted(self._wanted - set(self.progress.phases))):
+            known = ", ".join(self.progress.phases) or "none"
             raise trace_error(
                 self._name, f"no operation of phase {missing[0]!r}", remedy=f"its phases are: {known}"
             )
@@ -192,8 +188,8 @@ class _Replay(Operations):
 
     def _place(self, storage: int, n_bytes: int) -> None:
         self._n_bytes[storage] = n_bytes
-        self._address[storage] = self.allocator.allocate(n_bytes) if n_bytes else 0
-        if self.allocator.reserved_bytes >= BYTES_MAX:
+        self._address[storage] = self._allocator.allocate(n_bytes) if n_bytes else 0
+        if self._allocator.reserved_bytes >= BYTES_MAX:
             what = f"storage {storage} brings the memory to 2^62 bytes"
             raise self._error(what, "nbytes", n_bytes, "capture again")
 
@@ -207,7 +203,7 @@ class _Replay(Operations):
     def _unplace(self, storage: int) -> None:
         address = self._address.pop(storage)
         if self._n_bytes.pop(storage):
-            self.allocator.release(address)
+            self._allocator.release(address)
 
     def _need_live(self, storage: int, verb: str) -> int:
         n_bytes = self._n_bytes.get(storage)
@@ -238,9 +234,9 @@ class _Replay(Operations):
         if not isinstance(listed, list):
             raise self._error("not an array", "tensors", listed, "give the operands as an array")
         operands = [self._operand(i, item) for i, item in enumerate(listed)]
-        self.n_operations += 1
-        if self._phase not in self.phases:
-            self.phases.append(self._phase)
+        self.progress.n_operations += 1
+        if self._phase not in self.progress.phases:
+            self.progress.phases.append(self._phase)
         self._check_operands(name, operands)
         if self._wanted is not None and self._phase not in self._wanted:
             return None
@@ -251,7 +247,7 @@ class _Replay(Operations):
             raise trace_error(
                 self._name, f"{name}: {error}", line=self._line, remedy="capture again, or cut the line out"
             ) from None
-        self.n_random_gathers = self._index.n_drawn
+        self.progress.n_random_gathers = self._index.n_drawn
         if not accesses and not self._all:
             return None
         self._n_yielded += 1

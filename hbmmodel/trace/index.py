@@ -19,6 +19,12 @@ __all__ = ["ARRAY_BYTES_MAX", "IndexArrays", "random_rows", "sidecar_path"]
 
 ARRAY_BYTES_MAX = 1 << 30
 
+# What numpy and zipfile raise on a file that is not what it seems.
+_FAULTS = (
+    *(OSError, ValueError, EOFError, MemoryError, OverflowError, RuntimeError, SyntaxError, TypeError),
+    *(NotImplementedError, zlib.error, zipfile.BadZipFile, zipfile.LargeZipFile),
+)
+
 
 def sidecar_path(path: str) -> str:
     """Where the index arrays of a capture are looked for.
@@ -82,6 +88,7 @@ class IndexArrays:
         self._seed = seed
         self._last: tuple[str, NDArray[np.int64]] | None = None
         self._file: Any = None
+        self._archive: Any = None
 
     def recorded(self, key: str) -> NDArray[np.int64]:
         """Values of the array `key`, flat."""
@@ -94,14 +101,19 @@ class IndexArrays:
         self.n_drawn += 1
         return random_rows(self._seed, storage, self.seq, n_rows, count)
 
+    def close(self) -> None:
+        """Close the file."""
+        for file in (self._archive, self._file):
+            if file is not None:
+                file.close()
+        self._archive = self._file = None
+
     def _load(self, key: str) -> NDArray[np.int64]:
         try:
-            if self._file is None:
-                self._file = np.load(self._path, allow_pickle=False)
-            if not isinstance(self._file, np.lib.npyio.NpzFile):
-                raise HbmTraceError(f"{self._path}: not an .npz archive; capture again")
+            if self._archive is None:
+                self._open()
             self._check_size(key)
-            array = self._file[key]
+            array = self._archive[key]
         except FileNotFoundError:
             raise HbmTraceError(
                 f"index array {key} is needed, but {self._path} does not exist (put it beside the capture, "
@@ -111,29 +123,27 @@ class IndexArrays:
             raise HbmTraceError(f"index array {key} is not in {self._path}") from None
         except HbmTraceError:
             raise
-        except (
-            OSError,
-            ValueError,
-            EOFError,
-            MemoryError,
-            NotImplementedError,
-            zlib.error,
-            zipfile.BadZipFile,
-            SyntaxError,
-            RuntimeError,
-            OverflowError,
-        ) as error:
+        except _FAULTS as error:
             raise HbmTraceError(f"{self._path}: array {key} cannot be read: {error}") from None
         if array.dtype.kind not in "iu":
             raise HbmTraceError(f"{self._path}: array {key} holds {array.dtype}, not whole numbers")
         values: NDArray[np.int64] = np.ascontiguousarray(array.ravel(), dtype=np.int64)
         return values
 
+    def _open(self) -> None:
+        self._file = open(self._path, "rb")  # closed by close()
+        if self._file.read(2) != b"PK":
+            raise HbmTraceError(f"{self._path}: not an .npz archive; capture again")
+        self._file.seek(0)
+        self._archive = np.load(self._file, allow_pickle=False)
+
     def _check_size(self, key: str) -> None:
         """Refuse an array that inflates beyond 1 GB before inflating it."""
-        members = {info.filename: info.file_size for info in self._file.zip.infolist()}
-        size = members.get(key + ".npy", members.get(key, 0))
-        if size > ARRAY_BYTES_MAX:
+        members = self._archive.zip.NameToInfo
+        member = members.get(key + ".npy") or members[key]
+        if member.file_size > ARRAY_BYTES_MAX:
             raise trace_error(
-                self._path, f"array {key} has {size} bytes", remedy=f"at most {ARRAY_BYTES_MAX} are read"
+                self._path,
+                f"array {key} has {member.file_size} bytes",
+                remedy=f"at most {ARRAY_BYTES_MAX} are read",
             )

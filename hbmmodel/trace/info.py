@@ -82,7 +82,7 @@ def _operations(trace: OpTrace) -> dict[str, Any]:
             low = first if low is None else min(low, first)
             high = max(high, end)
             runs += access.n_runs
-    allocator = stream.allocator
+    allocator = stream.progress.allocator
     top = sorted(((n, name) for name, n in by_name.items() if n), key=lambda item: (-item[0], item[1]))[:TOP]
     return {
         "operations": sum(phase["operations"] for phase in phases.values()),
@@ -93,7 +93,7 @@ def _operations(trace: OpTrace) -> dict[str, Any]:
         "top_operations": {name: n for n, name in top},
         "allocator_peak_bytes": None if allocator is None else allocator.peak_bytes,
         "allocator_reserved_bytes": None if allocator is None else allocator.reserved_bytes,
-        "random_gathers": stream.n_random_gathers,
+        "random_gathers": stream.progress.n_random_gathers,
     }
 
 

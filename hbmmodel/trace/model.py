@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +26,7 @@ __all__ = [
     "OpTrace",
     "Operation",
     "Operations",
+    "Progress",
     "RequestChunk",
     "RequestTrace",
     "Trace",
@@ -227,29 +228,43 @@ class Operation:
         return sum(access.n_bytes for access in self.accesses if access.is_write)
 
 
-class Operations(Iterator[Operation]):
-    """One pass over the operations of a trace, and what is known of the part already passed.
+@dataclass(slots=True)
+class Progress:
+    """What a pass over operations has met so far.
 
     Attributes
     ----------
     n_operations : int
-        Operations so far, those that move nothing included.
+        Operations, those that move nothing included.
     n_random_gathers : int
-        Gathers so far whose rows the capture does not record and that were drawn at random.
+        Gathers whose rows the capture does not record and that were drawn at random.
     phases : list of str
-        Phases so far, in order of their first appearance.
+        Phases, in order of their first appearance.
     allocator : CachingAllocator or None
         Where the storages lie, for traces that are placed by the allocator model.
     """
 
-    def __init__(self) -> None:
-        self.n_operations = 0
-        self.n_random_gathers = 0
-        self.phases: list[str] = []
-        self.allocator: CachingAllocator | None = None
+    n_operations: int = 0
+    n_random_gathers: int = 0
+    phases: list[str] = field(default_factory=list)
+    allocator: CachingAllocator | None = None
 
-    @abc.abstractmethod
-    def __next__(self) -> Operation: ...
+
+class Operations(Iterator[Operation]):
+    """One pass over the operations of a trace.
+
+    Attributes
+    ----------
+    progress : Progress
+        What is known of the part already passed.
+    """
+
+    def __init__(self, operations: Iterator[Operation], progress: Progress) -> None:
+        self._operations = operations
+        self.progress = progress
+
+    def __next__(self) -> Operation:
+        return next(self._operations)
 
 
 class OpTrace(Trace):
@@ -262,11 +277,17 @@ class OpTrace(Trace):
     """
 
     kind = "operations"
+    _progress: Progress | None = None
 
     @property
     def random_gathers(self) -> int:
         """Gathers of the latest pass whose rows were drawn at random."""
-        return 0
+        return 0 if self._progress is None else self._progress.n_random_gathers
+
+    def _follow(self, operations: Iterator[Operation], progress: Progress) -> Operations:
+        """Start a pass and remember how it goes."""
+        self._progress = progress
+        return Operations(operations, progress)
 
     @abc.abstractmethod
     def operations(self, all: bool = False) -> Operations:

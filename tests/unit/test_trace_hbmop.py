@@ -134,7 +134,7 @@ def test_a_hostile_shape_costs_nothing(capture: Write) -> None:
         ([["A", 0, 2**63, 0, 0]], "line 2: field nbytes: bad number"),
         ([["A", 0, 1.5, 0, 0]], "line 2: field nbytes: bad number: got 1.5"),
         ([["A", True, 1, 0, 0]], "line 2: field storage: bad number: got True"),
-        ([["A", 0, 4096]], 'line 2: 3 fields: got [\'A\', 0, 4096]; write ["A", storage, nbytes, pointer, seq]'),
+        ([["A", 0, 4096]], '3 fields: got [\'A\', 0, 4096]; write ["A", storage, nbytes, pointer, seq]'),
         ([["A", i, 2**60, 0, 0] for i in range(5)], "brings the memory to 2^62 bytes"),
         ([["P", 3, 0]], "line 2: field label: bad label: got 3"),
         ([["X", 1]], "line 2: field tag: unknown record: got 'X'; A, F, P and O are known"),
