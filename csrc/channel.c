@@ -172,6 +172,17 @@ HBM_INLINE void look_ahead(hbm_channel_t *self, hbm_tick_t t)
     }
 }
 
+/* When the next request comes; HBM_NEVER if there is none. */
+static hbm_tick_t next_arrival(const hbm_channel_t *self)
+{
+    hbm_tick_t at = HBM_NEVER;
+    for (int i = 0; i < self->n_pc; i++) {
+        const hbm_feed_t *f = &self->pc[i].feed;
+        at = f->valid ? hbm_min(at, hbm_max(f->arrival, f->open_at)) : at;
+    }
+    return at;
+}
+
 /* The event loop itself. */
 HBM_INLINE int run(hbm_channel_t *self, hbm_until_t until, const bool plain)
 {
@@ -181,6 +192,10 @@ HBM_INLINE int run(hbm_channel_t *self, hbm_until_t until, const bool plain)
             return 0;
         }
         t = next_event(self);
+        if (HBM_UNLIKELY(self->pc[0].refresh.streak > HBM_MAX_BANKS)) {
+            skip_idle(self, t, next_arrival(self));
+            t = next_event(self);
+        }
         if (t >= HBM_NEVER / 2) {
             return HBM_ERR_INTERNAL; /* work is left, yet nothing will ever happen */
         }
@@ -225,7 +240,11 @@ int hbm_channel_advance(hbm_channel_t *self, hbm_tick_t tick)
     const bool skip = self->policies->config.skip;
 
     for (;;) {
-        const hbm_tick_t t = skip ? next_event(self) : self->now + 1;
+        hbm_tick_t t = skip ? next_event(self) : self->now + 1;
+        if (skip && self->pc[0].refresh.streak > HBM_MAX_BANKS && tick > t) {
+            skip_idle(self, t, tick);
+            t = next_event(self);
+        }
         if (t > tick) {
             return self->error;
         }

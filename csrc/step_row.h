@@ -3,6 +3,7 @@
 #define HBM_STEP_ROW_H
 
 #include "account.h"
+#include "idle.h"
 #include "refresh.h"
 #include "step_common.h"
 
@@ -98,6 +99,7 @@ static void issue_refresh(hbm_channel_t *self, hbm_pc_t *pc, int command, int ba
     }
     if (command != HBM_CMD_PREAB) {
         hbm_refresh_issued(pc, d, command, bank);
+        count_quiet(pc, t);
         pc->look_at = hbm_min(pc->look_at, t + 2);
         pc->column_at = hbm_min(pc->column_at, t + 2);
         want_any_row(pc, t + 1);

@@ -64,9 +64,9 @@ def detect(path: str | os.PathLike[str]) -> str:
         raise trace_error(name, "a parquet file inside a compressed file", remedy="decompress it first")
     if _HBMOP.match(head):
         return "hbmop"
-    if b"\0" in head:
-        raise trace_error(name, "binary data of no known format", got=head[:8], remedy=_REMEDY)
     if b"\n" not in head and not whole:
+        if b"\0" in head:
+            raise _binary(name, head)
         raise trace_error(name, f"longer than {TEXT_LINE_MAX} bytes", line=1, got=head[:16], remedy=_REMEDY)
     return _by_records(name, head if whole else head[: head.rfind(b"\n") + 1])
 
@@ -85,6 +85,8 @@ def _by_records(name: str, head: bytes) -> str:
     found = [fmt.name for fmt in _LINE_FORMATS if fmt.skeleton.match(first)]
     if len(found) > 1:
         raise _ambiguous(name, number, first, found)
+    if not found and b"\0" in head:
+        raise _binary(name, head)
     if not found:
         raise trace_error(name, "fits no known format", line=number, got=first, remedy=_REMEDY)
     if found[0] == Stl.name:
@@ -98,6 +100,10 @@ def _refuse_relative(name: str, records: list[tuple[int, bytes]]) -> None:
     if len(records) > 1 and len(cycles) == 1 and cycles != {b"0"}:
         number, line = records[1]
         raise _ambiguous(name, number, line, ["dramsys-stl", "dramsys-rstl"])
+
+
+def _binary(name: str, head: bytes) -> HbmTraceError:
+    return trace_error(name, "binary data of no known format", got=head[:8], remedy=_REMEDY)
 
 
 def _ambiguous(name: str, number: int, line: bytes, found: list[str]) -> HbmTraceError:

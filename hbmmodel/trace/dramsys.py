@@ -33,7 +33,7 @@ class Stl:
     relative = False
     separators = b""
     suffixes = (".stl",)
-    skeleton = re.compile(rb"[^\s:]*:(\s|$)")
+    skeleton = re.compile(rb"[^\s:\"{\[]*:(\s|$)")
 
     def is_comment(self, line: bytes) -> bool:
         """Whether a line holds no record, besides those that begin with ``#``."""

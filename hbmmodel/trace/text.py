@@ -403,18 +403,17 @@ class _Clock:
     def times(self, columns: Columns, first: int) -> NDArray[np.int64]:
         assert columns.cycle is not None
         cycle = columns.cycle
+        checks = []
         if self._relative:
-            cycle = self._summed(columns, first)
+            # Steps are not negative, so a sum that decreases has overflowed.
+            cycle = np.cumsum(cycle, dtype=np.int64) + np.int64(self._last)
+            checks.append(("the sum is beyond 2^63 cycles", "check the file"))
         else:
-            before = np.concatenate((np.array([self._last]), cycle[:-1]))
-            self._refuse(
-                cycle < before,
-                columns,
-                first,
-                "earlier than the request before it",
-                "sort by time; times that count from the request before are dramsys-rstl",
-            )
-        self._refuse(cycle > self._limit, columns, first, "beyond 2^63 ps", "check clock_ns")
+            remedy = "sort by time; times that count from the request before are dramsys-rstl"
+            checks.append(("earlier than the request before it", remedy))
+        checks.append(("beyond 2^63 ps", "check clock_ns"))
+        before = np.concatenate((np.array([self._last]), cycle[:-1]))
+        self._refuse((cycle < before, cycle > self._limit), checks, columns, first)
         self._last = int(cycle[-1])
         num, den = self._period.numerator, self._period.denominator
         if num * den > I64_MAX:  # a period with many decimals: Python's integers do not overflow
@@ -423,19 +422,21 @@ class _Clock:
         time_ps: NDArray[np.int64] = whole * num + rest * num // den
         return time_ps
 
-    def _summed(self, columns: Columns, first: int) -> NDArray[np.int64]:
-        assert columns.cycle is not None
-        total = np.cumsum(columns.cycle, dtype=np.int64) + np.int64(self._last)
-        # Steps are not negative, so a sum that decreases has overflowed.
-        before = np.concatenate((np.array([self._last]), total[:-1]))
-        self._refuse(total < before, columns, first, "the sum is beyond 2^63 cycles", "check the file")
-        return total
-
-    def _refuse(self, bad: NDArray[np.bool_], columns: Columns, first: int, what: str, remedy: str) -> None:
-        if not bad.any():
+    def _refuse(
+        self,
+        masks: tuple[NDArray[np.bool_], NDArray[np.bool_]],
+        checks: list[tuple[str, str]],
+        columns: Columns,
+        first: int,
+    ) -> None:
+        """Raise the error of the first record that fails a check."""
+        found = [
+            (int(np.argmax(mask)), check) for mask, check in zip(masks, checks, strict=True) if mask.any()
+        ]
+        if not found:
             return
+        i, (what, remedy) = min(found)
         assert columns.cycle is not None
-        i = int(np.flatnonzero(bad)[0])
         line = first + (i if columns.line is None else int(columns.line[i]))
         raise trace_error(
             self._name, what, line=line, field="cycle", got=int(columns.cycle[i]), remedy=remedy

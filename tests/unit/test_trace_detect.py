@@ -60,14 +60,14 @@ def test_a_malformed_first_record_still_tells_its_format_and_fault(tmp_path: Pat
     ("text", "message"),
     [
         (b"", "the file is empty; this is no trace"),
-        (b"  \n\n", "the first 4 bytes are blank"),
+        (b"  \n\n", "the file is empty"),
         (b"# only\n# comments\n", "only comments in the first lines; pass format= one of hbmop, dramsim3"),
         (b"hello world\n", "line 1: fits no known format: got 'hello world'; pass format= one of"),
         (b"\n\n3 20734016\n", "line 3: fits no known format: got '3 20734016'"),
         (b'{"traceEvents": []}\n', "line 1: fits no known format"),
         (b"\x7fELF\0\0\0", "binary data of no known format"),
-        (b"LD READ 5\n", "line 1: may be dramsim3 or ramulator-loadstore: got 'LD READ 5'; pass format='dramsim3' or"),
-        (b"5: read 0x0\n5: read 0x40\n", "line 2: may be dramsys-stl or dramsys-rstl: got '5: read 0x40'; pass format="),
+        (b"LD READ 5\n", "line 1: may be dramsim3 or ramulator-loadstore: got 'LD READ 5'; pass"),
+        (b"5: read 0x0\n5: read 0x40\n", "line 2: may be dramsys-stl or dramsys-rstl: got '5: read 0x40'"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_recognised(tmp_path: Path, text: bytes, message: str) -> None:

@@ -271,7 +271,7 @@ def test_relative_times_that_overflow_are_named(file: Write) -> None:
         ("2: (-8) read 0x0", "field size: negative"),
         ("2: (64 read 0x0", "field size: no closing parenthesis"),
         ("2: (64) read 0xffffffffffffffff", "field size: the request ends beyond 2^64"),
-        ("0: read 0x0", "field cycle: earlier than the request before it: got 0; sort by time; times that count from"),
+        ("0: read 0x0", "field cycle: earlier than the request before it: got 0; sort by time; times"),
     ],
 )  # fmt: skip
 def test_malformed_dramsys_lines(file: Write, line: str, message: str) -> None:
