@@ -30,6 +30,7 @@ int hbm_channel_init(hbm_channel_t *self, const hbm_device_t *device, const hbm_
     self->policies = policies;
     self->search = hbm_search_best();
     self->now = -1;
+    self->row_first = self->column_first = self->pc;
     self->n_pc = (int32_t)device->pseudo_channels;
     self->log.on = c->log_commands;
     self->window_binds = c->window > 0 && (uint64_t)c->window < (uint64_t)c->read_queue + most_in_flight;
@@ -39,6 +40,7 @@ int hbm_channel_init(hbm_channel_t *self, const hbm_device_t *device, const hbm_
     for (int i = 0; i < HBM_MAX_PC; i++) { /* the loop always looks at both */
         self->pc[i].look_at = self->pc[i].column_at = self->pc[i].row_at = HBM_NEVER;
         self->pc[i].looked = -2;
+        self->pc[i].other = &self->pc[HBM_MAX_PC - 1 - i];
     }
     for (int i = 0; i < self->n_pc; i++) {
         hbm_pc_t *pc = &self->pc[i];
@@ -100,8 +102,7 @@ HBM_INLINE hbm_tick_t next_event(const hbm_channel_t *self)
     return hbm_max(hbm_min(hbm_min(column, row), look), self->now + 1);
 }
 
-/* The steps in their full version, off the fast path. */
-static void look_full(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t) { look(self, pc, t, false); }
+/* The second try of a tick, off the fast path. */
 static bool column_full(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t) { return try_column(self, pc, t, false); }
 static bool column_plain(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t) { return try_column(self, pc, t, true); }
 
@@ -109,21 +110,18 @@ HBM_INLINE void visit(hbm_channel_t *self, hbm_tick_t t, const bool plain)
 {
     self->now = t;
     if ((t & 1) == 0) {
-        for (hbm_pc_t *pc = self->pc; pc < self->pc + HBM_MAX_PC; pc++) {
-            if (pc->look_at <= t) {
-                if (plain) {
-                    look(self, pc, t, true);
-                } else {
-                    look_full(self, pc, t);
-                }
-            }
+        hbm_pc_t *const a = &self->pc[0], *const b = &self->pc[1];
+        if (a->look_at <= t) {
+            look(self, a, t, plain);
+        }
+        if (b->look_at <= t) {
+            look(self, b, t, plain);
         }
         if (self->column_free <= t) {
-            hbm_pc_t *first = &self->pc[self->column_turn], *second = &self->pc[1 - self->column_turn];
+            hbm_pc_t *const first = self->column_first, *const second = first->other;
             const bool one = first->column_at <= t, two = second->column_at <= t;
             if (one | two) {
-                hbm_pc_t *pc = one ? first : second;
-                const bool issued = plain ? try_column(self, pc, t, true) : column_full(self, pc, t);
+                const bool issued = try_column(self, one ? first : second, t, plain);
                 if (!issued & one & two) {
                     (plain ? column_plain : column_full)(self, second, t);
                 }
@@ -131,12 +129,14 @@ HBM_INLINE void visit(hbm_channel_t *self, hbm_tick_t t, const bool plain)
         }
     }
     if (self->row_free <= t && hbm_min(self->pc[0].row_at, self->pc[1].row_at) <= t) {
-        hbm_pc_t *first = &self->pc[self->row_turn], *second = &self->pc[1 - self->row_turn];
+        hbm_pc_t *const first = self->row_first, *const second = first->other;
         if (!(first->row_at <= t && try_row(self, first, t)) && second->row_at <= t) {
             try_row(self, second, t);
         }
     }
 }
+
+static void visit_full(hbm_channel_t *self, hbm_tick_t t) { visit(self, t, false); }
 
 /* With skipping off: the next tick, and every bound says now. */
 static hbm_tick_t next_tick(hbm_channel_t *self)
@@ -164,9 +164,9 @@ static bool reached(const hbm_channel_t *self, hbm_until_t until)
  * depends on that look unless a row command is near, so it can be had at once, which saves a visit. */
 HBM_INLINE void look_ahead(hbm_channel_t *self, hbm_tick_t t)
 {
-    hbm_pc_t *pc = &self->pc[self->n_pc - 1 - self->column_turn]; /* the one that issued last */
+    hbm_pc_t *pc = self->column_first->other; /* the one that issued last */
 
-    if (self->pc[self->column_turn].column_at > t + 2 && /* else t + 2 is visited anyway */
+    if (self->column_first->column_at > t + 2 && /* else t + 2 is visited anyway */
         pc->feed.valid && pc->look_at == t + 2 && pc->row_at > t + 1 && (t & 1) == 0) {
         look(self, pc, t + 2, true);
     }
@@ -183,15 +183,21 @@ static hbm_tick_t next_arrival(const hbm_channel_t *self)
     return at;
 }
 
+/* True when the next event after even tick t is t + 2 beyond doubt: the column bus has a candidate then, and no row command
+ * may come before.  (Looks are on even ticks, and those of t are done.) */
+HBM_INLINE bool streams_on(const hbm_channel_t *self, hbm_tick_t t)
+{
+    const hbm_pc_t *a = &self->pc[0], *b = &self->pc[1];
+    return (t & 1) == 0 && hbm_min(a->column_at, b->column_at) <= t + 2 && self->column_free <= t + 2 &&
+           hbm_min(a->row_at, b->row_at) > t + 1;
+}
+
 /* The event loop itself. */
 HBM_INLINE int run(hbm_channel_t *self, hbm_until_t until, const bool plain)
 {
-    for (;;) {
-        hbm_tick_t t;
-        if (!(self->pc[0].feed.valid | self->pc[1].feed.valid) && reached(self, until)) {
-            return 0;
-        }
-        t = next_event(self);
+    while ((self->pc[0].feed.valid | self->pc[1].feed.valid) || !reached(self, until)) {
+        hbm_tick_t t = next_event(self);
+
         if (HBM_UNLIKELY(self->pc[0].refresh.streak > HBM_MAX_BANKS)) {
             skip_idle(self, t, next_arrival(self));
             t = next_event(self);
@@ -199,17 +205,25 @@ HBM_INLINE int run(hbm_channel_t *self, hbm_until_t until, const bool plain)
         if (t >= HBM_NEVER / 2) {
             return HBM_ERR_INTERNAL; /* work is left, yet nothing will ever happen */
         }
-        visit(self, t, plain);
-        if (plain) {
-            look_ahead(self, t);
+        if (!plain) {
+            visit_full(self, t);
+            continue;
         }
+        for (;; t += 2) {
+            visit(self, t, true);
+            if (!streams_on(self, t) || !(self->pc[0].feed.valid & self->pc[1].feed.valid)) {
+                break;
+            }
+        }
+        look_ahead(self, t);
     }
+    return 0;
 }
 
 static int run_every_tick(hbm_channel_t *self, hbm_until_t until)
 {
     while (!reached(self, until)) {
-        visit(self, next_tick(self), false);
+        visit_full(self, next_tick(self));
     }
     return 0;
 }
@@ -251,7 +265,7 @@ int hbm_channel_advance(hbm_channel_t *self, hbm_tick_t tick)
         if (!skip) {
             next_tick(self);
         }
-        visit(self, t, false);
+        visit_full(self, t);
     }
 }
 

@@ -15,8 +15,8 @@ typedef struct {
     hbm_tick_t column_free;
     int32_t n_pc;
     bool window_binds;   /* false: no window, or one that the queue and the data in flight cannot fill */
-    int32_t row_turn;    /* pseudo-channel to try first */
-    int32_t column_turn;
+    hbm_pc_t *row_first;    /* the pseudo-channel to try first; its `other` is second */
+    hbm_pc_t *column_first;
     hbm_pc_t pc[HBM_MAX_PC];
     hbm_operation_result_t *tally; /* by tag of an entry, or NULL */
     uint64_t *histogram;

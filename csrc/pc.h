@@ -45,6 +45,7 @@ typedef struct {
 typedef struct hbm_pc {
     hbm_timing_t timing;
     int32_t index; /* within the channel */
+    struct hbm_pc *other; /* the one that shares the buses, or an empty stand-in that never has work */
     int32_t direction;
     uint64_t open;
     uint64_t blocked; /* banks that refresh keeps from ACT, RD and WR */

@@ -55,7 +55,7 @@ HBM_INLINE void issue_column(hbm_channel_t *self, hbm_pc_t *pc, int bank, hbm_ti
     }
     hbm_queue_pop_hit(q, bank);
     self->column_free = t + d->column_ticks;
-    self->column_turn = self->n_pc - 1 - pc->index;
+    self->column_first = pc->other;
     pc->look_at = t + 2;
     pc->column_at = t + 2;
     if (!(q->hit_banks & hbm_bit(bank)) && (q->other_banks & hbm_bit(bank))) {

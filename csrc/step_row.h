@@ -256,7 +256,7 @@ static bool try_row(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t)
     issued = false;
 out:
     if (issued) {
-        self->row_turn = self->n_pc - 1 - pc->index;
+        self->row_first = pc->other;
     }
     pc->row_at = hbm_min(hbm_min(pc->refresh_at, pc->page_at), pc->pre_at);
     pc->row_at = hbm_min(hbm_max(pc->row_at, t + 1), hbm_rising(hbm_max(pc->act_at, t + 1)));

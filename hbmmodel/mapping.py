@@ -247,7 +247,12 @@ class AddressMap:
                     f"mapping {expression!r}: {FIELDS[field]} is covered {covered} of {size}; "
                     "name every field exactly once"
                 )
-        return pieces, [self._flip(expression, text) for text in flips if text.strip()]
+        terms = [self._flip(expression, text) for text in flips if text.strip()]
+        both = {target for target, *_ in terms} & {source for _, source, *_ in terms}
+        if both:
+            name = FIELDS[min(both)]
+            raise HbmMapError(f"mapping {expression!r}: {name} is flipped and flips others; it can only do one")
+        return pieces, terms
 
     def _flip(self, expression: str, text: str) -> Flip:
         match = _FLIP.match(text)

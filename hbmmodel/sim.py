@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 
 from hbmmodel.errors import HbmAddressError, HbmArgumentError, HbmInternalError
 from hbmmodel.system import System
+from hbmmodel.trace.access import BYTES_MAX, DIMS_MAX
 
 if TYPE_CHECKING:
     from hbmmodel._core import CoreSystem
     from hbmmodel.result import Result
-    from hbmmodel.trace import Operation, OpTrace, RequestTrace
+    from hbmmodel.trace import Access, Operation, OpTrace, RequestChunk, RequestTrace
 
 __all__ = ["L2", "MODES", "simulate", "waves"]
 
@@ -36,6 +37,8 @@ BLOCK_REQUESTS = 1 << 21
 #: Bursts per operand and turn in every pseudo-channel, unless tile_bytes says otherwise: four granules of 256 bytes.
 TILE_BYTES = 1024
 TICK_MAX = 1 << 60
+#: Length of the time series' first epochs [ns], unless epoch_ns says otherwise.
+EPOCH_NS = 100.0
 
 
 @dataclass(frozen=True)
@@ -62,9 +65,7 @@ class L2:
 
     def __post_init__(self) -> None:
         for name, low, high in (("size_bytes", 1, 1 << 40), ("line_bytes", 1, 1 << 20), ("ways", 1, 64)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-                raise HbmArgumentError(f"L2 {name} is {value!r}; it must be a whole number in {low}..{high}")
+            _check_whole(f"L2 {name}", getattr(self, name), low, high)
         if self.line_bytes & (self.line_bytes - 1):
             raise HbmArgumentError(f"L2 line_bytes is {self.line_bytes}; it must be a power of two")
         if self.size_bytes < self.line_bytes * self.ways:
@@ -112,7 +113,7 @@ def waves(operations: Iterable[Operation], limit: int = WAVE_MAX) -> Iterator[li
     writes: list[tuple[int, int]] = []
 
     def meets(spans: list[tuple[int, int]], low: int, high: int) -> bool:
-        return any(low < h and l < high for l, h in spans)
+        return any(low < end and begin < high for begin, end in spans)
 
     for operation in operations:
         spans = [(access.is_write, *access.span) for access in operation.accesses]
@@ -194,8 +195,12 @@ def simulate(
     >>> result.summary["read_latency_ns_max"]  # ACT's lead-in of 1 CK, tRCD, RL, one burst: 0.5 + 16 + 16 + 1
     33.5
     """
-    from hbmmodel.trace import OpTrace
+    from hbmmodel.trace import OpTrace, RequestTrace
 
+    if not isinstance(system, System):
+        raise HbmArgumentError(f"system must be a System, not {system!r}")
+    if not isinstance(trace, OpTrace | RequestTrace):
+        raise HbmArgumentError(f"trace must be a Trace, as read_trace or Trace.from_requests gives, not {trace!r}")
     operations = isinstance(trace, OpTrace)
     if mode is None:
         mode = "closed" if operations else ("paced" if trace.timed else "asap")
@@ -205,8 +210,7 @@ def simulate(
         raise HbmArgumentError(f"mode is 'paced', but {trace.name} has no time stamps; use mode='asap'")
     burst_bytes = system.device.organisation.burst_bytes
     tile_bytes = TILE_BYTES if tile_bytes is None else tile_bytes
-    if isinstance(tile_bytes, bool) or not isinstance(tile_bytes, int) or not burst_bytes <= tile_bytes <= 1 << 30:
-        raise HbmArgumentError(f"tile_bytes is {tile_bytes!r}; it must be a whole number from one burst to 2**30")
+    _check_whole("tile_bytes", tile_bytes, burst_bytes, 1 << 30)
     cache = L2(l2) if isinstance(l2, int) and not isinstance(l2, bool) else l2
     if cache is not None and not isinstance(cache, L2):
         raise HbmArgumentError(f"l2 must be an L2 or its size in bytes, not {l2!r}")
@@ -223,6 +227,11 @@ def simulate(
     return _wrap(core, system, trace, moved, end_tick, command_log, mode, order, tile_bytes, cache)
 
 
+def _check_whole(name: str, value: object, low: int, high: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise HbmArgumentError(f"{name} is {value!r}; it must be a whole number in {low}..{high}")
+
+
 def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise HbmArgumentError(f"{name} is {value!r}; choose one of {', '.join(choices)}")
@@ -236,11 +245,13 @@ def _make_core(
     if threads is None:
         affinity = getattr(os, "sched_getaffinity", None)
         threads = len(affinity(0)) if affinity is not None else (os.cpu_count() or 1)
-    if isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= 1024:
-        raise HbmArgumentError(f"threads is {threads!r}; it must be a whole number in 1..1024")
-    epoch_ns = 100.0 if epoch_ns is None else float(epoch_ns)
-    if not 0 < epoch_ns <= 1e12:
-        raise HbmArgumentError(f"epoch_ns is {epoch_ns}; it must be above 0 and at most 1e12")
+    _check_whole("threads", threads, 1, 1024)
+    try:
+        length_ns = EPOCH_NS if epoch_ns is None else float(epoch_ns)
+    except (TypeError, ValueError, OverflowError):
+        length_ns = 0.0
+    if not 0 < length_ns <= 1e12:
+        raise HbmArgumentError(f"epoch_ns is {epoch_ns!r}; it must be a number above 0 and at most 1e12")
     core = _core.CoreSystem(
         system.map.core,
         system.policy(),
@@ -248,7 +259,7 @@ def _make_core(
         window=system.window_bursts,
         threads=threads,
         command_log=command_log,
-        epoch_ticks=max(2, round(Fraction(epoch_ns) * 1000 / system.tick_ps)),
+        epoch_ticks=max(2, round(Fraction(length_ns) * 1000 / system.tick_ps)),
     )
     if cache is not None:
         core.set_l2(cache.size_bytes, cache.line_bytes, cache.ways)
@@ -291,14 +302,15 @@ def _run_operations(
     progress: bool,
 ) -> None:
     total = sum(a.n_bytes for o in trace.operations() for a in o.accesses) if progress else None
-    grouped = waves(trace.operations()) if mode == "closed" else _batches(trace.operations(), mode)
+    operations = _checked(trace.operations(), trace.name)
+    grouped = waves(operations) if mode == "closed" else _batches(operations, mode)
     first_time_ns: int | None = None
     start = 0
     with _Bar(progress, total, os.path.basename(trace.name)) as bar:
         for wave in grouped:
             if mode == "paced":
                 first_time_ns = wave[0].time_ns if first_time_ns is None else first_time_ns
-                start = max(start, _ticks_of_ns(wave[0].time_ns - first_time_ns, system))
+                start = max(start, _ticks_of_ns(wave[0].time_ns - first_time_ns, system, trace.name))
             accesses, owners, n_bytes = _accesses(wave, moved, start)
             try:
                 end = core.wave(accesses, start, tile, mode == "closed", wrap)
@@ -324,10 +336,38 @@ def _batches(operations: Iterable[Operation], mode: str) -> Iterator[list[Operat
         yield batch
 
 
-def _ticks_of_ns(time_ns: int, system: System) -> int:
+def _checked(operations: Iterable[Operation], name: str) -> Iterator[Operation]:
+    """The operations, once it is sure that every operand can be walked in 64-bit arithmetic."""
+    for operation in operations:
+        for k, access in enumerate(operation.accesses):
+            problem = _problem(access)
+            if problem is not None:
+                error, text = problem
+                raise error(f"{name}: operation {operation.index} ({operation.name}), operand {k}: {text}")
+        yield operation
+
+
+def _problem(access: Access) -> tuple[type[HbmArgumentError | HbmAddressError], str] | None:
+    rows = access.row_offsets
+    if access.run_bytes < 1:
+        return HbmArgumentError, f"run_bytes is {access.run_bytes}; a run has at least one byte"
+    if rows is not None and (rows.ndim != 1 or rows.dtype.kind not in "iu" or not len(rows) or access.dims):
+        return HbmArgumentError, "row_offsets must be a vector of whole numbers, not empty, and without dims"
+    if len(access.dims) > DIMS_MAX or any(n < 1 or not 0 <= step < BYTES_MAX // 2 for n, step in access.dims):
+        return HbmArgumentError, f"dims must be at most {DIMS_MAX} pairs (count > 0, 0 <= stride < 2**61)"
+    low, high = access.span
+    if not 0 <= low < high <= BYTES_MAX or access.base_address > BYTES_MAX:
+        return HbmAddressError, f"bytes {low:#x}..{high:#x} are no addresses; they must lie in 0..2**62"
+    return None
+
+
+def _ticks_of_ns(time_ns: int, system: System, name: str) -> int:
     tick = -int(-Fraction(time_ns) * 1000 // system.tick_ps)
     if not 0 <= tick < TICK_MAX:
-        raise HbmArgumentError(f"an operation starts {time_ns} ns after the first one; times must ascend and stay below 2**60 ticks")
+        raise HbmArgumentError(
+            f"{name}: an operation starts {time_ns} ns after the first one; times must ascend and stay below "
+            "2**60 ticks; use mode='closed'"
+        )
     return tick
 
 
@@ -380,23 +420,22 @@ def _run_requests(
     burst_bytes = system.device.organisation.burst_bytes
     total = None if trace.known_records is None else trace.known_records * burst_bytes
     held: list[tuple[NDArray[np.uint64], NDArray[np.uint8], NDArray[np.int64] | None]] = []
-    n_held = first_held = 0
+    n_held = 0
 
     def flush() -> None:
-        nonlocal n_held, first_held
+        nonlocal n_held
         if n_held:
             address = np.concatenate([part[0] for part in held])
             is_write = np.concatenate([part[1] for part in held])
             ticks = [part[2] for part in held if part[2] is not None]
-            core.requests(address, is_write, np.concatenate(ticks) if ticks else None, wrap, first_held)
+            core.requests(address, is_write, np.concatenate(ticks) if ticks else None, wrap)
             bar.add(n_held * burst_bytes)
-        first_held += n_held
         n_held = 0
         held.clear()
 
     with _Bar(progress, total, os.path.basename(trace.name)) as bar:
         for chunk in trace.chunks():
-            address, is_write, time_ps = _bursts(chunk, burst_bytes, system)
+            address, is_write, time_ps = _bursts(chunk, system, wrap, trace.name)
             moved.records += len(chunk.address)
             tick = _ticks_of_ps(time_ps, system, trace.name) if mode == "paced" else None
             moved.bytes_asked += int(
@@ -411,25 +450,37 @@ def _run_requests(
 
 
 def _bursts(
-    chunk: Any, burst_bytes: int, system: System
+    chunk: RequestChunk, system: System, wrap: bool, name: str
 ) -> tuple[NDArray[np.uint64], NDArray[np.uint8], NDArray[np.int64] | None]:
     """A chunk as single bursts: a request of several bytes touches every burst that it overlaps, in ascending order."""
+    burst_bytes = np.uint64(system.device.organisation.burst_bytes)
     address = np.ascontiguousarray(chunk.address, dtype=np.uint64)
-    vector = getattr(chunk, "vector", None)
-    if vector is not None:
-        address = _addresses_of_vectors(vector, system)
+    if chunk.vector is not None:
+        address = _addresses_of_vectors(chunk.vector, system)
     is_write = np.ascontiguousarray(chunk.is_write, dtype=np.uint8)
     time_ps = chunk.time_ps
+    size = np.uint64(1) if chunk.size_bytes is None else chunk.size_bytes.astype(np.uint64)
+    capacity = np.uint64(system.capacity_bytes)
+    if wrap:
+        address = address % capacity
+    else:
+        outside = np.flatnonzero((size > capacity) | (address > capacity - np.minimum(size, capacity)))
+        if len(outside):
+            i = int(outside[0])
+            low, high = int(address[i]), int(address[i]) + int(np.broadcast_to(size, address.shape)[i])
+            raise HbmAddressError(
+                f"{name}: record {chunk.first_record + i}: bytes {low:#x}..{high:#x} lie outside the stacks, capacity "
+                f"{system.capacity_bytes:#x}; use more stacks, a larger variant, or wrap=True"
+            )
     if chunk.size_bytes is None:
         return address, is_write, time_ps
-    first = address // np.uint64(burst_bytes)
-    last = (address + chunk.size_bytes.astype(np.uint64) - np.uint64(1)) // np.uint64(burst_bytes)
-    count = (last - first + np.uint64(1)).astype(np.int64)
+    first = address // burst_bytes
+    count = ((address + size - np.uint64(1)) // burst_bytes - first + np.uint64(1)).astype(np.int64)
     if int(count.max(initial=1)) == 1:
-        return first * np.uint64(burst_bytes), is_write, time_ps
+        return first * burst_bytes, is_write, time_ps
     starts = np.cumsum(count) - count
     step = np.arange(int(count.sum()), dtype=np.int64) - np.repeat(starts, count)
-    bursts = (np.repeat(first, count) + step.astype(np.uint64)) * np.uint64(burst_bytes)
+    bursts = (np.repeat(first, count) + step.astype(np.uint64)) * burst_bytes
     times = None if time_ps is None else np.repeat(time_ps, count)
     return bursts, np.repeat(is_write, count), times
 

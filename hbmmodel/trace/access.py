@@ -99,9 +99,7 @@ def extent_bytes(shape: Sequence[int], stride: Sequence[int], itemsize: int) -> 
     return (sum((n - 1) * s for n, s in zip(shape, stride, strict=True)) + 1) * itemsize
 
 
-def collapse(
-    shape: Sequence[int], stride: Sequence[int], itemsize: int
-) -> tuple[int, tuple[tuple[int, int], ...]]:
+def collapse(shape: Sequence[int], stride: Sequence[int], itemsize: int) -> tuple[int, tuple[tuple[int, int], ...]]:
     """Run length and strided dimensions of the unique bytes of a tensor.
 
     Dimensions of one element and of stride 0 (expanded) are dropped: they repeat the same bytes. The rest is

@@ -160,9 +160,7 @@ def _integers(name: str, field: str, values: ArrayLike, low: int, high: int) -> 
         listed = values if isinstance(values, list | tuple) else array.tolist()
         for i, value in enumerate(listed):
             if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer):
-                raise trace_error(
-                    name, "not a whole number", record=i, field=field, got=value, remedy="give integers"
-                )
+                raise trace_error(name, "not a whole number", record=i, field=field, got=value, remedy="give integers")
             if not low <= value <= high:
                 raise _outside(name, field, i, int(value), low, high)
         return np.array(listed, dtype=np.uint64)
@@ -202,9 +200,7 @@ def _listed(
 class _ListedOperations(OpTrace):
     format = "memory"
 
-    def __init__(
-        self, operations: Sequence[Operation], name: str, phases: frozenset[str] | None = None
-    ) -> None:
+    def __init__(self, operations: Sequence[Operation], name: str, phases: frozenset[str] | None = None) -> None:
         self.name = name
         self._operations = operations
         self._phases = phases

@@ -24,9 +24,7 @@ BLOCK_BURSTS = 1 << 18
 def check_burst(burst_bytes: int) -> int:
     """Burst size, if it is a power of two in 1..4096; HbmArgumentError otherwise."""
     if type(burst_bytes) is not int or not 0 < burst_bytes <= 4096 or burst_bytes & (burst_bytes - 1):
-        raise HbmArgumentError(
-            f"burst_bytes is {burst_bytes!r}; give 32, 64 or another power of two up to 4096"
-        )
+        raise HbmArgumentError(f"burst_bytes is {burst_bytes!r}; give 32, 64 or another power of two up to 4096")
     return burst_bytes
 
 

@@ -83,9 +83,7 @@ class Stl:
             size = decimal("size", tokens[0][1:-1], 1, U32_MAX)
             del tokens[0]
         if not tokens or tokens[0] not in (b"read", b"write"):
-            raise LineError(
-                "operation", "unknown operation", tokens[0] if tokens else b"", "write read or write"
-            )
+            raise LineError("operation", "unknown operation", tokens[0] if tokens else b"", "write read or write")
         is_write = tokens[0] == b"write"
         if len(tokens) not in (2, 3):
             raise LineError(None, f"{len(tokens) - 1} fields behind the operation", line, FORM)

@@ -52,8 +52,7 @@ SILENT_NAMESPACES = frozenset(("prim", "profiler"))
 
 # In-place operations that write their first operand without reading it.
 OVERWRITES = frozenset(
-    "fill_ zero_ copy_ normal_ uniform_ random_ bernoulli_ exponential_ log_normal_ cauchy_ "
-    "geometric_".split()
+    "fill_ zero_ copy_ normal_ uniform_ random_ bernoulli_ exponential_ log_normal_ cauchy_ geometric_".split()
 )
 OVERWRITES_ALL = frozenset(("_foreach_zero_", "_foreach_copy_"))
 
@@ -252,9 +251,7 @@ def _moved(base: str, position: int, operands: Sequence[Operand], rows: Rows) ->
     return moved if decided else _whole(operand)
 
 
-def expand(
-    name: str, operands: Sequence[Operand], rows: Rows, address_of: Callable[[int], int]
-) -> tuple[Access, ...]:
+def expand(name: str, operands: Sequence[Operand], rows: Rows, address_of: Callable[[int], int]) -> tuple[Access, ...]:
     """Accesses of one operation: reads first, then writes, each in order of the operands.
 
     Parameters
@@ -311,12 +308,8 @@ def expand(
         address = address_of(operand.storage) + moved.offset
         if does_read:
             seen.add(("r", key))
-            reads.append(
-                Access(False, operand.storage, address, moved.run_bytes, moved.dims, moved.row_offsets)
-            )
+            reads.append(Access(False, operand.storage, address, moved.run_bytes, moved.dims, moved.row_offsets))
         if does_write:
             seen.add(("w", key))
-            writes.append(
-                Access(True, operand.storage, address, moved.run_bytes, moved.dims, moved.row_offsets)
-            )
+            writes.append(Access(True, operand.storage, address, moved.run_bytes, moved.dims, moved.row_offsets))
     return (*reads, *writes)

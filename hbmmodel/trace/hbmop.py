@@ -93,9 +93,7 @@ class HbmopTrace(OpTrace):
 class _Replay:
     """One pass: allocations and frees give storages their place, operations become accesses."""
 
-    def __init__(
-        self, name: str, wanted: frozenset[str] | None, all: bool, index: IndexArrays, base: int
-    ) -> None:
+    def __init__(self, name: str, wanted: frozenset[str] | None, all: bool, index: IndexArrays, base: int) -> None:
         self._allocator = CachingAllocator(base)
         self.progress = Progress(allocator=self._allocator)
         self._name = name
@@ -142,17 +140,13 @@ class _Replay:
             raise trace_error(self._name, "trace holds no operations", remedy="capture again")
         if self._wanted is not None and (missing := sorted(self._wanted - set(self.progress.phases))):
             known = ", ".join(self.progress.phases) or "none"
-            raise trace_error(
-                self._name, f"no operation of phase {missing[0]!r}", remedy=f"its phases are: {known}"
-            )
+            raise trace_error(self._name, f"no operation of phase {missing[0]!r}", remedy=f"its phases are: {known}")
 
     def _record(self, decode: Callable[[bytes], Any], line: bytes) -> list[Any]:
         try:
             record = decode(line)
         except (ValueError, RecursionError, UnicodeDecodeError) as error:
-            raise self._error(
-                f"not JSON ({error})", None, line.strip(), "write one JSON array per line"
-            ) from None
+            raise self._error(f"not JSON ({error})", None, line.strip(), "write one JSON array per line") from None
         if not isinstance(record, list) or not record:
             raise self._error("not an array", None, record, "write [tag, ...]")
         return record
@@ -213,9 +207,7 @@ class _Replay:
             what = f"storage {storage} is {verb} {'twice' if verb == 'freed' else 'after it was freed'}"
         else:
             what = f"storage {storage} is {verb} but was never allocated"
-        remedy = (
-            f'write ["A", {storage}, nbytes, pointer, seq] before, and ["F", {storage}, seq] once, behind'
-        )
+        remedy = f'write ["A", {storage}, nbytes, pointer, seq] before, and ["F", {storage}, seq] once, behind'
         raise self._error(what, "storage", storage, remedy)
 
     def _enter_phase(self, record: list[Any]) -> None:

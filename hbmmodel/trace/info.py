@@ -45,6 +45,8 @@ def info(trace: Trace) -> dict[str, Any]:
     >>> found["reads"], found["writes"], found["span_bytes"], found["same_page_fraction"]
     (2, 1, 4096, 0.5)
     """
+    if not isinstance(trace, OpTrace | RequestTrace):
+        raise HbmArgumentError(f"a trace is needed, not {type(trace).__name__}; read one with read_trace")
     found: dict[str, Any] = {
         "name": trace.name,
         "format": trace.format,
@@ -54,9 +56,7 @@ def info(trace: Trace) -> dict[str, Any]:
     }
     if isinstance(trace, OpTrace):
         return found | _operations(trace)
-    if isinstance(trace, RequestTrace):
-        return found | _requests(trace)
-    raise HbmArgumentError(f"a trace is needed, not {type(trace).__name__}; read one with read_trace")
+    return found | _requests(trace)
 
 
 def _operations(trace: OpTrace) -> dict[str, Any]:

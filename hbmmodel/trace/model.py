@@ -167,9 +167,7 @@ class RequestTrace(Trace):
 
 
 class _Addressed(RequestTrace):
-    def __init__(
-        self, trace: RequestTrace, to_address: Callable[[NDArray[np.int32]], NDArray[np.uint64]]
-    ) -> None:
+    def __init__(self, trace: RequestTrace, to_address: Callable[[NDArray[np.int32]], NDArray[np.uint64]]) -> None:
         self._trace = trace
         self._to_address = to_address
         self.name, self.format, self.timed = trace.name, trace.format, trace.timed

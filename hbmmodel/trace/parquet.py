@@ -83,9 +83,7 @@ class ParquetRequests(RequestTrace):
                 continue
             kind = schema.field(column).type
             if not types.is_integer(kind) and not (column == "is_write" and types.is_boolean(kind)):
-                raise trace_error(
-                    self.name, "wrong type", field=column, got=str(kind), remedy="store whole numbers"
-                )
+                raise trace_error(self.name, "wrong type", field=column, got=str(kind), remedy="store whole numbers")
             found.append(column)
         return found
 
@@ -105,6 +103,8 @@ class ParquetRequests(RequestTrace):
                         break
                     columns = {c: batch.column(c) for c in self._columns}
                     arrays = {c: self._array(c, columns[c], first) for c in self._columns}
+                except HbmTraceError:
+                    raise
                 except _faults() as error:
                     raise self._damaged(error) from None
                 if len(batch) == 0:

@@ -95,7 +95,7 @@ class ReadWrite:
         if not 2 <= levels <= LEVELS_MAX:
             return None
         is_write = table.matches(0, b"W")
-        if not (is_write | table.matches(0, b"R")).all() or table.character(table.end[:, 0], b","):
+        if not (is_write | table.matches(0, b"R")).all():
             return None
         if (table.text[table.end[:, 0]] == ord(",")).any():
             return None
@@ -120,9 +120,7 @@ class ReadWrite:
         """Requests of one line."""
         tokens = line.split()
         if len(tokens) != 2:
-            raise LineError(
-                None, f"{len(tokens)} fields", line, "write R|W and coordinates such as 0,1,2,100,32"
-            )
+            raise LineError(None, f"{len(tokens)} fields", line, "write R|W and coordinates such as 0,1,2,100,32")
         if tokens[0] not in (b"R", b"W"):
             raise LineError("operation", "unknown operation", tokens[0], "write R or W")
         parts = tokens[1].split(b",")

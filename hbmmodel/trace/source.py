@@ -151,9 +151,7 @@ def pieces(path: str | os.PathLike[str]) -> Iterator[bytes]:
         try:
             yield from _pieces(name, file)
         except OSError as error:
-            raise trace_error(
-                name, f"cannot be read: {error.strerror or error}", remedy="check the file"
-            ) from None
+            raise trace_error(name, f"cannot be read: {error.strerror or error}", remedy="check the file") from None
 
 
 def _pieces(name: str, file: BinaryIO) -> Iterator[bytes]:
@@ -186,14 +184,10 @@ def _inflate(
                 if out:
                     yield out
                 elif ended and not decoder.eof:
-                    raise trace_error(
-                        name, f"the {codec} data end in the middle", remedy="copy the whole file again"
-                    )
+                    raise trace_error(name, f"the {codec} data end in the middle", remedy="copy the whole file again")
         except faults as error:
             reason = str(error) or type(error).__name__
-            raise trace_error(
-                name, f"the {codec} data are damaged: {reason}", remedy="copy the file again"
-            ) from None
+            raise trace_error(name, f"the {codec} data are damaged: {reason}", remedy="copy the file again") from None
         # A further member may follow, behind padding of zeros (gzip and xz allow both).
         data = decoder.rest.lstrip(b"\0")
         while len(data) < len(magic):
@@ -204,9 +198,7 @@ def _inflate(
         if not data:
             return
         if not data.startswith(magic):
-            raise trace_error(
-                name, f"something else follows the {codec} data", got=data[:16], remedy="remove it"
-            )
+            raise trace_error(name, f"something else follows the {codec} data", got=data[:16], remedy="remove it")
 
 
 def line_blocks(path: str | os.PathLike[str], line_max: int) -> Iterator[tuple[int, bytes]]:

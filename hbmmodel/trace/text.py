@@ -200,9 +200,7 @@ class Table:
         """Whether `letter` stands at every position."""
         return bool((self.text[position] == ord(letter)).all())
 
-    def number(
-        self, start: NDArray[np.int64], end: NDArray[np.int64], base: int
-    ) -> NDArray[np.uint64] | None:
+    def number(self, start: NDArray[np.int64], end: NDArray[np.int64], base: int) -> NDArray[np.uint64] | None:
         """Digits from `start` to `end` as numbers below 2^64; None if that is not all they are."""
         length = end - start
         if len(length) == 0:
@@ -430,14 +428,10 @@ class _Clock:
         first: int,
     ) -> None:
         """Raise the error of the first record that fails a check."""
-        found = [
-            (int(np.argmax(mask)), check) for mask, check in zip(masks, checks, strict=True) if mask.any()
-        ]
+        found = [(int(np.argmax(mask)), check) for mask, check in zip(masks, checks, strict=True) if mask.any()]
         if not found:
             return
         i, (what, remedy) = min(found)
         assert columns.cycle is not None
         line = first + (i if columns.line is None else int(columns.line[i]))
-        raise trace_error(
-            self._name, what, line=line, field="cycle", got=int(columns.cycle[i]), remedy=remedy
-        )
+        raise trace_error(self._name, what, line=line, field="cycle", got=int(columns.cycle[i]), remedy=remedy)

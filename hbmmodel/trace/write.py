@@ -28,9 +28,7 @@ from hbmmodel.trace.text import I64_MAX, clock_ps
 
 __all__ = ["WRITABLE", "convert", "requests_of", "write_trace"]
 
-_LINE_WRITERS: dict[str, Dramsim3 | LoadStore | Stl] = {
-    fmt.name: fmt for fmt in (Dramsim3(), LoadStore(), Stl())
-}
+_LINE_WRITERS: dict[str, Dramsim3 | LoadStore | Stl] = {fmt.name: fmt for fmt in (Dramsim3(), LoadStore(), Stl())}
 WRITABLE = (*_LINE_WRITERS, "parquet")
 """Formats that can be written."""
 
@@ -159,9 +157,7 @@ def _launch(launch_ns: float) -> Fraction:
     return launch * 1000
 
 
-def _paced(
-    trace: OpTrace, burst_bytes: int, rate: Fraction | None, launch_ps: Fraction
-) -> Iterator[RequestChunk]:
+def _paced(trace: OpTrace, burst_bytes: int, rate: Fraction | None, launch_ps: Fraction) -> Iterator[RequestChunk]:
     """Bursts of all operations; GB/s is bytes per ns, so a burst takes ``1000 * burst / rate`` ps."""
     step = Fraction(0) if rate is None else Fraction(1000 * burst_bytes) / rate
     launch = Fraction(0) if rate is None else launch_ps
@@ -227,9 +223,7 @@ def _format(target: str, format: str | None) -> str:
             return fmt.name
     if "parquet" in parts[1:]:
         return "parquet"
-    raise HbmArgumentError(
-        f"{target}: the name does not tell the format; pass format= one of {', '.join(WRITABLE)}"
-    )
+    raise HbmArgumentError(f"{target}: the name does not tell the format; pass format= one of {', '.join(WRITABLE)}")
 
 
 def _write(
@@ -265,9 +259,7 @@ def _compressed(raw: BinaryIO, target: str, chosen: str, stack: ExitStack) -> An
     if suffix not in _COMPRESSED:
         return raw
     if chosen == "parquet":
-        raise HbmArgumentError(
-            f"{target}: parquet compresses inside the file; leave {suffix} out of the name"
-        )
+        raise HbmArgumentError(f"{target}: parquet compresses inside the file; leave {suffix} out of the name")
     if suffix == ".gz":
         return stack.enter_context(gzip.GzipFile("", "wb", 6, raw, mtime=0))
     if suffix == ".xz":

@@ -1,7 +1,7 @@
-"""Synthetic traffic whose outcome can be told in advance: streams, pieces of rows, lone reads, many streams at once.
+"""Synthetic traffic whose outcome can be told in advance: streams, pieces of rows, lone reads.
 
-It owns addresses and their order; it must not know what is expected of any of it (``bounds``, ``hardware``). Every
-random choice comes from a seed.
+It owns addresses and their order; it must not know what is expected of any of it (``bounds``,
+``hardware``). Every random choice comes from a seed.
 """
 
 from __future__ import annotations
@@ -148,7 +148,8 @@ def lone_reads(system: System, n: int, gap_ns: int, *, seed: int = 0) -> Request
     """
     burst_bytes = system.device.organisation.burst_bytes
     rng = np.random.default_rng(seed)
-    address = rng.integers(system.capacity_bytes // burst_bytes, size=n).astype(np.uint64) * np.uint64(burst_bytes)
+    burst = rng.integers(system.capacity_bytes // burst_bytes, size=n)
+    address = burst.astype(np.uint64) * np.uint64(burst_bytes)
     times = np.arange(n, dtype=np.int64) * (gap_ns * 1000)
     return Trace.from_requests(address, np.zeros(n, dtype=bool), time_ps=times, name="<lone reads>")
 
