@@ -4,6 +4,7 @@
 #ifndef HBM_IDLE_H
 #define HBM_IDLE_H
 
+#include "channel.h"
 #include "refresh.h"
 
 /* Commands of one round of refreshes. */

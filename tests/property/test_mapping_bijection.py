@@ -71,7 +71,7 @@ def check_bijection(system: hbm.System, seed: int) -> None:
     assert len(np.unique(places, axis=0)) == len(places)
     assert np.array_equal(system.map.encode(places), addresses)
     coordinates = rng.integers(0, sizes, (400, len(sizes))).astype(np.int32)
-    coordinates[:2] = 0, sizes - 1
+    coordinates[0], coordinates[1] = 0, sizes - 1
     back = system.map.encode(coordinates)
     assert (back < np.uint64(system.capacity_bytes)).all()
     assert np.array_equal(system.map.decode(back), coordinates)

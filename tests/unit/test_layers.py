@@ -33,6 +33,7 @@ ROOMS: dict[str, set[str]] = {
 # Files that belong to the room of another name.
 PARTS = {
     "account": "channel",
+    "idle": "channel",
     "step_": "channel",
     "readout": "system",
     "sched": "policy",

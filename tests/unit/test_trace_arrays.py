@@ -84,9 +84,7 @@ def test_the_hash_tells_contents_apart() -> None:
 
 
 def test_requests_have_no_phases() -> None:
-    with pytest.raises(
-        HbmArgumentError, match="phase 'decode' selects operations of a capture; this has none"
-    ):
+    with pytest.raises(HbmArgumentError, match="phase 'decode' selects operations of a capture; this has none"):
         Trace.from_requests([1], [0]).select("decode")
 
 

@@ -82,9 +82,7 @@ def test_an_unknown_operation_whose_results_are_views_moves_nothing() -> None:
 
 
 def test_reads_come_before_writes_in_order_of_the_operands() -> None:
-    found = moved(
-        "aten.addmm.default", dense("r", 0, 8), dense("r", 1, 4, 2), dense("r", 2, 2, 8), dense("w", 3, 4, 8)
-    )
+    found = moved("aten.addmm.default", dense("r", 0, 8), dense("r", 1, 4, 2), dense("r", 2, 2, 8), dense("w", 3, 4, 8))
     assert found == [("R", 0, 32), ("R", 1, 32), ("R", 2, 64), ("W", 3, 128)]
     mixed = moved("aten._fused_x.default", dense("m", 0, 8), dense("w", 1, 8), dense("r", 2, 8))
     assert mixed == [("R", 0, 32), ("R", 2, 32), ("W", 0, 32), ("W", 1, 32)]
@@ -105,9 +103,7 @@ def test_an_operand_passed_twice_moves_once() -> None:
     assert moved("aten.mul.Tensor", x, x._replace(offset=32)) == [("R", 0, 32), ("R", 0, 32)]
 
 
-@pytest.mark.parametrize(
-    "name", ["aten.zeros_like.default", "aten.new_zeros.default", "aten.ones_like.default"]
-)
+@pytest.mark.parametrize("name", ["aten.zeros_like.default", "aten.new_zeros.default", "aten.ones_like.default"])
 def test_factories_do_not_read_their_model(name: str) -> None:
     assert moved(name, dense("r", 0, 8), dense("w", 1, 8)) == [("W", 1, 32)]
 
@@ -122,9 +118,7 @@ def test_overwriting_operations_do_not_read_their_target() -> None:
 
 def test_an_embedding_reads_the_recorded_rows() -> None:
     operands = [dense("r", 0, 100, 8), dense("r", 1, 3, dtype="i64", key="i0"), dense("w", 2, 3, 8)]
-    table, index, result = expand(
-        "aten.embedding.default", operands, FixedRows(i0=[7, 2, 7]), lambda s: s << 20
-    )
+    table, index, result = expand("aten.embedding.default", operands, FixedRows(i0=[7, 2, 7]), lambda s: s << 20)
     assert (table.run_bytes, rows_of(table), table.n_bytes) == (32, [7 * 32, 2 * 32, 7 * 32], 96)
     assert (index.n_bytes, result.n_bytes, result.is_write) == (24, 96, True)
 
@@ -235,10 +229,7 @@ def test_random_rows_are_splitmix64() -> None:
 
 
 def test_random_rows_depend_on_seed_storage_and_operation_and_stay_inside() -> None:
-    drawn = {
-        key: tuple(random_rows(*key, 1000, 50).tolist())
-        for key in [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1)]
-    }
+    drawn = {key: tuple(random_rows(*key, 1000, 50).tolist()) for key in [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1)]}
     assert len(set(drawn.values())) == 4
     assert all(0 <= row < 1000 for rows in drawn.values() for row in rows)
     assert random_rows(-1, 3, 2**63 - 1, 7, 5).tolist() == random_rows(-1, 3, 2**63 - 1, 7, 5).tolist()

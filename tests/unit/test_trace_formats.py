@@ -251,9 +251,7 @@ def test_relative_times_add_up_over_blocks(file: Write) -> None:
 def test_relative_times_that_overflow_are_named(file: Write) -> None:
     text = "5000000000000000000: read 0x0\n" * 3
     found = failure(file(text), format="dramsys-rstl", clock_ns=1e-3)
-    assert found.startswith(
-        "FILE: line 2: field cycle: the sum is beyond 2^63 cycles: got 5000000000000000000"
-    )
+    assert found.startswith("FILE: line 2: field cycle: the sum is beyond 2^63 cycles: got 5000000000000000000")
     assert "line 1: field cycle: beyond 2^63 ps" in failure(file(text), format="dramsys-rstl")
 
 
@@ -281,9 +279,7 @@ def test_malformed_dramsys_lines(file: Write, line: str, message: str) -> None:
     assert failure(file("1: read 0x0\n" + line + "\n")).startswith(f"FILE: line 2: {message}")
 
 
-LACKEY = (
-    "==12== Lackey\n==12== \nI  0401ab70,3\n S 1fff000758,8\n L 10,4\n M 20,2\nI  0401ab73,5\n==12== end\n"
-)
+LACKEY = "==12== Lackey\n==12== \nI  0401ab70,3\n S 1fff000758,8\n L 10,4\n M 20,2\nI  0401ab73,5\n==12== end\n"
 
 
 def test_lackey_loads_stores_and_modifies(file: Write) -> None:
@@ -321,9 +317,7 @@ def test_malformed_lackey_lines(file: Write, line: str, message: str) -> None:
     assert failure(file(" L 10,4\n" + line + "\n")).startswith(f"FILE: line 2: {message}")
 
 
-@pytest.mark.parametrize(
-    "fmt", ["dramsim3", "ramulator-loadstore", "ramulator-readwrite", "dramsys-stl", "lackey"]
-)
+@pytest.mark.parametrize("fmt", ["dramsim3", "ramulator-loadstore", "ramulator-readwrite", "dramsys-stl", "lackey"])
 @pytest.mark.parametrize("text", ["", "\n\n", "# nothing\n"])
 def test_traces_without_requests_are_refused(file: Write, fmt: str, text: str) -> None:
     assert failure(file(text), format=fmt).startswith("FILE: trace holds no requests; check the file")

@@ -250,9 +250,7 @@ def test_faults_of_the_index_file_are_named(capture: Write, tmp_path: Path) -> N
     assert "not an .npz archive" in failure(path, index=tmp_path / "one.npy")
     with zipfile.ZipFile(side, "w", zipfile.ZIP_DEFLATED) as archive:
         with archive.open("i0.npy", "w") as member:
-            np.lib.format.write_array_header_1_0(
-                member, {"descr": "<i8", "fortran_order": False, "shape": (10**15,)}
-            )  # type: ignore[no-untyped-call]
+            np.lib.format.write_array_header_1_0(member, {"descr": "<i8", "fortran_order": False, "shape": (10**15,)})  # type: ignore[no-untyped-call]
             member.write(bytes(64))
     assert "array i0 cannot be read" in failure(path)
 

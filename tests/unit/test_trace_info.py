@@ -60,9 +60,7 @@ def test_coordinates_have_no_span(tmp_path: Path) -> None:
 def test_operations() -> None:
     trace = Trace.from_operations(
         [
-            Operation(
-                0, 0, "mm", "fw", 0, 0, (Access(False, 0, 512, 256, ((4, 1024),)), Access(True, 1, 9000, 100))
-            ),
+            Operation(0, 0, "mm", "fw", 0, 0, (Access(False, 0, 512, 256, ((4, 1024),)), Access(True, 1, 9000, 100))),
             Operation(1, 1, "view", "fw", 0, 0, ()),
             Operation(2, 2, "relu", "bw", 0, 0, (Access(False, 1, 9000, 100),)),
         ]

@@ -109,8 +109,5 @@ def test_a_file_that_is_cut_off_is_an_error(tmp_path: Path) -> None:
 
 def test_sizes_of_zero_mean_none(tmp_path: Path) -> None:
     path = stored(tmp_path / "a.parquet", address=[0, 64, 128], is_write=[0, 0, 0], size=[0, 0, 32])
-    found = [
-        (c.first_record, None if c.size_bytes is None else c.size_bytes.tolist())
-        for c in opened(path).chunks()
-    ]
+    found = [(c.first_record, None if c.size_bytes is None else c.size_bytes.tolist()) for c in opened(path).chunks()]
     assert found == [(0, None), (2, [32])]

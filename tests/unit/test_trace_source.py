@@ -70,9 +70,7 @@ def test_damaged_data_are_an_error(tmp_path: Path, codec: str) -> None:
 def test_something_behind_the_compressed_data_is_an_error(tmp_path: Path, codec: str) -> None:
     path = tmp_path / "x"
     path.write_bytes(CODECS[codec](b"one\n") + b"rubbish")
-    with pytest.raises(
-        HbmTraceError, match=f"something else follows the {codec} data: got 'rubbish'; remove it"
-    ):
+    with pytest.raises(HbmTraceError, match=f"something else follows the {codec} data: got 'rubbish'; remove it"):
         content(path)
 
 
@@ -96,10 +94,7 @@ def test_gigabytes_of_zeros_fail_at_once(tmp_path: Path, codec: str) -> None:
             # A hand-made frame: 8192 blocks that each repeat one byte 128 kB times make 1 GB of 33 kB.
             file.write(b"\x28\xb5\x2f\xfd\x00\x58")
             file.write(
-                b"".join(
-                    ((i == 8191) | 1 << 1 | (128 << 10) << 3).to_bytes(3, "little") + b"\0"
-                    for i in range(8192)
-                )
+                b"".join(((i == 8191) | 1 << 1 | (128 << 10) << 3).to_bytes(3, "little") + b"\0" for i in range(8192))
             )
     begin = time.perf_counter()
     with pytest.raises(HbmTraceError, match="binary data of no known format"):
@@ -129,9 +124,7 @@ def test_a_line_over_the_limit_is_named_by_number(tmp_path: Path) -> None:
 
 
 def test_files_that_cannot_be_opened(tmp_path: Path) -> None:
-    with pytest.raises(
-        HbmTraceError, match="nowhere: cannot be opened: No such file or directory; check the path"
-    ):
+    with pytest.raises(HbmTraceError, match="nowhere: cannot be opened: No such file or directory; check the path"):
         read_trace(tmp_path / "nowhere")
     with pytest.raises(HbmTraceError, match="cannot be opened: Is a directory"):
         read_trace(tmp_path)

@@ -135,9 +135,7 @@ def test_a_failure_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
     path = tmp_path / "a.ldst"
     path.write_text("LD 0x0\n")
     high = Trace.from_requests([0] * 10 + [2**63], [0] * 11)
-    with pytest.raises(
-        HbmTraceError, match="record 10: field address: Ramulator reads addresses below 2\\^63 only"
-    ):
+    with pytest.raises(HbmTraceError, match="record 10: field address: Ramulator reads addresses below 2\\^63 only"):
         convert(high, path)
     assert path.read_text() == "LD 0x0\n"
     assert os.listdir(tmp_path) == ["a.ldst"]
