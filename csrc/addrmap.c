@@ -4,6 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* So that byte addresses and sums of them fit an int64_t with room to spare. */
+#define MAX_BYTES (UINT64_C(1) << 58)
+
 static bool is_power_of_two(int64_t x) { return x > 0 && (x & (x - 1)) == 0; }
 
 static bool selects_pc(int32_t field) { return field <= HBM_PSEUDO_CHANNEL; }
@@ -185,6 +188,10 @@ int hbm_map_create(const hbm_device_t *device, int32_t stacks, const hbm_piece_t
     self->n_pc = (int32_t)(stacks * device->channels * device->pseudo_channels);
     self->n_bursts = 1;
     for (int32_t f = 0; f <= HBM_COLUMN; f++) {
+        if (self->n_bursts > MAX_BYTES / (uint64_t)self->burst_bytes / (uint64_t)self->size[f]) {
+            ret = HBM_ERR_BAD_MAP;
+            goto out;
+        }
         self->n_bursts *= (uint64_t)self->size[f];
     }
     ret = check(self);

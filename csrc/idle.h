@@ -47,9 +47,13 @@ static void skip_rounds(hbm_channel_t *self, hbm_pc_t *pc, int64_t rounds, hbm_t
         move_on(&s->ref_ok[b], by);
         move_on(&pc->account.refresh_end[b], by);
     }
+    for (int g = 0; g < self->device->groups; g++) {
+        move_on(&s->act_group[g], by);
+    }
     for (int i = 0; i < 4; i++) {
         move_on(&s->window[i], by);
     }
+    move_on(&s->act_groups, by);
     move_on(&s->act_any, by);
     move_on(&s->pre_any, by);
     move_on(&s->refpb_any, by);

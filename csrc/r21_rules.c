@@ -40,7 +40,7 @@ hbm_tick_t hbm_r21_earliest(const hbm_r21_rules_t *self, int pc, int command, in
     hbm_tick_t t;
 
     if (command == HBM_CMD_REFPB && (self->relaxations & HBM_R21_REFPB_OUTSIDE_FAW) != 0) {
-        t = hbm_earliest_rfmpb(timing, bank); /* the same rules but for the window */
+        t = hbm_earliest_rfmpb(timing, self->device, bank); /* the same rules but for the window */
     } else {
         t = hbm_timing_earliest(timing, self->device, command, bank);
     }
@@ -51,17 +51,11 @@ hbm_tick_t hbm_r21_earliest(const hbm_r21_rules_t *self, int pc, int command, in
 static void issue_act(hbm_r21_rules_t *self, hbm_timing_t *timing, int bank, hbm_tick_t t)
 {
     const hbm_device_t *d = self->device;
-    const int first = hbm_group_first(d, bank), n = (int)d->banks_per_group;
-    hbm_tick_t before[HBM_MAX_BANKS];
+    const hbm_tick_t before = timing->ref_group[d->group_of[bank]];
 
-    memcpy(before, &timing->ref_ok[first], (size_t)n * sizeof before[0]);
     hbm_issue_act(timing, d, bank, t);
     if ((self->relaxations & HBM_R21_ACT_REFPB_SHORT) != 0) {
-        for (int i = 0; i < n; i++) {
-            if (first + i != bank) { /* the bank itself waits for tRC, which is longer; tRRDS holds for all */
-                timing->ref_ok[first + i] = before[i];
-            }
-        }
+        timing->ref_group[d->group_of[bank]] = before; /* tRRDS holds for all; the bank itself waits for tRC */
     }
 }
 

@@ -57,7 +57,7 @@ HBM_INLINE void issue_column(hbm_channel_t *self, hbm_pc_t *pc, int bank, hbm_ti
     self->column_free = t + d->column_ticks;
     self->column_first = pc->other;
     pc->look_at = t + 2;
-    pc->column_at = t + 2;
+    pc->column_at = t + d->CCDS; /* nothing of this direction may follow sooner */
     if (!(q->hit_banks & hbm_bit(bank)) && (q->other_banks & hbm_bit(bank))) {
         want_precharge(pc, bank, t);
     }

@@ -25,7 +25,8 @@ static void issue_act(hbm_channel_t *self, hbm_pc_t *pc, int bank, hbm_tick_t t)
     if (!e->counted) {
         charge_first(self, e, &pc->counters.row_misses, offsetof(hbm_operation_result_t, row_misses));
     }
-    hbm_account_act(pc, bank, pc->timing.act_ok[bank], hbm_act_common(&pc->timing, d), t);
+    hbm_account_act(pc, bank, pc->timing.act_ok[bank],
+                    hbm_max(hbm_act_common(&pc->timing, d), pc->timing.act_group[d->group_of[bank]]), t);
     hbm_issue_act(&pc->timing, d, bank, t);
     pc->open |= hbm_bit(bank);
     pc->open_row[bank] = row;
@@ -38,7 +39,8 @@ static void issue_act(hbm_channel_t *self, hbm_pc_t *pc, int bank, hbm_tick_t t)
         pc->refresh.raa[bank]++;
         pc->look_at = hbm_min(pc->look_at, t + 2);
     }
-    pc->column_at = hbm_min(pc->column_at, t + 2);
+    pc->column_at = hbm_min(
+        pc->column_at, hbm_rising(pc->direction == HBM_READ ? pc->timing.rd_ok[bank] : pc->timing.wr_ok[bank]));
     pc->act_at = hbm_rising(hbm_act_common(&pc->timing, d));
     pc->page_at = hbm_min(pc->page_at, t + 1);
     if (self->epochs != NULL) {
@@ -146,12 +148,28 @@ static int idle_row(const hbm_channel_t *self, const hbm_pc_t *pc, hbm_tick_t t,
     return bank;
 }
 
+/* Banks of `set` that tRRDL still holds back at t; lowers *soonest to when the first of them is let go. */
+static uint64_t held_groups(const hbm_pc_t *pc, const hbm_device_t *d, uint64_t set, hbm_tick_t t, hbm_tick_t *soonest)
+{
+    uint64_t held = 0;
+
+    for (int g = 0; g < d->groups; g++) {
+        const uint64_t banks = set & (hbm_low_bits((int)d->banks_per_group) << (g * d->banks_per_group));
+        if (pc->timing.act_group[g] > t && banks != 0) {
+            held |= banks;
+            *soonest = hbm_min(*soonest, pc->timing.act_group[g]);
+        }
+    }
+    return held;
+}
+
 /* The oldest entry whose ACT may go at even t: its key, or HBM_NEVER with act_at moved on. */
 static int64_t find_act(hbm_channel_t *self, hbm_pc_t *pc, uint64_t others, hbm_tick_t t)
 {
     const hbm_device_t *d = self->device;
     const hbm_tick_t common = hbm_act_common(&pc->timing, d);
-    uint64_t closed = others & ~pc->open;
+    uint64_t closed = others & ~pc->open, held;
+    hbm_tick_t soonest = HBM_NEVER;
     hbm_found_t found;
 
     if (common > t) {
@@ -161,9 +179,10 @@ static int64_t find_act(hbm_channel_t *self, hbm_pc_t *pc, uint64_t others, hbm_
     if (d->RAAIMT > 0) {
         closed &= below_raammt(pc, d);
     }
-    found = self->search(pc->timing.act_ok, pc->queue[pc->direction].other_key, closed, d->banks, t);
+    held = pc->timing.act_groups > t ? held_groups(pc, d, closed, t, &soonest) : 0;
+    found = self->search(pc->timing.act_ok, pc->queue[pc->direction].other_key, closed & ~held, d->banks, t);
     if (found.key == HBM_NEVER) {
-        pc->act_at = hbm_rising(found.soonest);
+        pc->act_at = hbm_rising(hbm_min(found.soonest, soonest));
     }
     return found.key;
 }

@@ -278,9 +278,6 @@ static int add_run(expansion_t *x, int64_t byte)
     int64_t first = byte / size, end;
     int ret = 0;
 
-    if (byte < 0 || byte > INT64_MAX / 2 || x->access->run_bytes > INT64_MAX / 4) {
-        return HBM_ERR_ADDRESS;
-    }
     end = (byte + x->access->run_bytes - 1) / size + 1;
     if (end > n && !x->wrap) {
         return HBM_ERR_ADDRESS;
@@ -310,26 +307,44 @@ static int flush_held(expansion_t *x)
     return ret != 0 ? ret : run_touched(x->system, HBM_UNTIL_ACCEPTED);
 }
 
+/* Sums of what passes here stay far from overflow: 16 terms of at most this. */
+#define FAR (INT64_MAX / 32)
+
+static int check_access(const hbm_access_t *a)
+{
+    if (a->run_bytes <= 0 || a->n_dims < 0 || a->n_dims > 8 || a->n_offsets < 0 || a->operation < 0) {
+        return HBM_ERR_BAD_ARGUMENT;
+    }
+    if (a->base < 0 || a->base > FAR || a->run_bytes > FAR) {
+        return HBM_ERR_ADDRESS;
+    }
+    for (int d = 0; d < a->n_dims; d++) {
+        if (a->count[d] <= 0 || a->stride[d] < 0) {
+            return HBM_ERR_BAD_ARGUMENT;
+        }
+        if (a->stride[d] > FAR / a->count[d]) {
+            return HBM_ERR_ADDRESS;
+        }
+    }
+    return 0;
+}
+
 static int add_access(expansion_t *x)
 {
     const hbm_access_t *a = x->access;
     int64_t at[8] = {0}, byte = a->base;
-    int ret = 0, d;
+    int ret = check_access(a), d;
 
-    if (a->run_bytes <= 0 || a->n_dims < 0 || a->n_dims > 8 || a->operation < 0) {
-        return HBM_ERR_BAD_ARGUMENT;
+    if (ret != 0) {
+        return ret;
     }
     x->last = -1;
     for (int64_t i = 0; i < a->n_offsets && ret == 0; i++) {
-        ret = add_run(x, a->base + a->offsets[i]);
+        const int64_t offset = a->offsets[i];
+        ret = offset < -a->base || offset > FAR ? HBM_ERR_ADDRESS : add_run(x, a->base + offset);
     }
     if (a->n_offsets > 0) {
         return ret;
-    }
-    for (d = 0; d < a->n_dims; d++) {
-        if (a->count[d] <= 0 || a->stride[d] < 0) {
-            return HBM_ERR_BAD_ARGUMENT;
-        }
     }
     do {
         ret = add_run(x, byte);

@@ -24,7 +24,7 @@ hbm_tick_t hbm_timing_earliest(const hbm_timing_t *self, const hbm_device_t *dev
     case HBM_CMD_REFPB:
         return hbm_earliest_refpb(self, device, bank);
     case HBM_CMD_RFMPB:
-        return hbm_earliest_rfmpb(self, bank);
+        return hbm_earliest_rfmpb(self, device, bank);
     default:
         return HBM_NEVER;
     }

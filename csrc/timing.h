@@ -9,13 +9,15 @@
 #include "device.h"
 
 typedef struct {
-    /* per bank; the bank-group rules of ACT and REF are folded in */
+    /* per bank */
     hbm_tick_t act_ok[HBM_MAX_BANKS];
     hbm_tick_t pre_ok[HBM_MAX_BANKS];
     hbm_tick_t ref_ok[HBM_MAX_BANKS];
     hbm_tick_t rd_ok[HBM_MAX_BANKS]; /* tRCD only */
     hbm_tick_t wr_ok[HBM_MAX_BANKS];
-    /* per bank group: tCCDL, tWTRL */
+    /* per bank group: tRRDL of ACT and of REFpb and RFMpb, tCCDL, tWTRL */
+    hbm_tick_t act_group[HBM_MAX_BANKS];
+    hbm_tick_t ref_group[HBM_MAX_BANKS];
     hbm_tick_t rd_group[HBM_MAX_BANKS];
     hbm_tick_t wr_group[HBM_MAX_BANKS];
     /* RD of the SID read last (tCCDS, tWTRS) and of the others (tCCDR, tWTRS).  Only the last RD matters: one before it in
@@ -23,6 +25,7 @@ typedef struct {
     hbm_tick_t rd_same_sid;
     hbm_tick_t rd_other_sid;
     /* whole pseudo-channel */
+    hbm_tick_t act_groups; /* the latest of act_group: from here on no group holds an ACT back */
     hbm_tick_t wr_any;
     hbm_tick_t act_any;
     hbm_tick_t pre_any;
@@ -50,19 +53,6 @@ HBM_INLINE void hbm_push(hbm_tick_t *at, hbm_tick_t t)
     }
 }
 
-/* Raises at[first .. first+n) to at least t: what a bank-group rule does to the group's banks. */
-HBM_INLINE void hbm_push_range(hbm_tick_t *at, int first, int n, hbm_tick_t t)
-{
-    for (int i = first; i < first + n; i++) {
-        at[i] = at[i] < t ? t : at[i];
-    }
-}
-
-HBM_INLINE int hbm_group_first(const hbm_device_t *d, int bank)
-{
-    return d->group_of[bank] * (int)d->banks_per_group;
-}
-
 /* ---- asking: rules only; edges and buses are the caller's (hbm_rising, bus free ticks) ---- */
 
 /* What holds for ACT of every bank alike. */
@@ -72,7 +62,7 @@ HBM_INLINE hbm_tick_t hbm_act_common(const hbm_timing_t *s, const hbm_device_t *
 }
 HBM_INLINE hbm_tick_t hbm_earliest_act(const hbm_timing_t *s, const hbm_device_t *d, int b)
 {
-    return hbm_max(s->act_ok[b], hbm_act_common(s, d));
+    return hbm_max(hbm_max(s->act_ok[b], s->act_group[d->group_of[b]]), hbm_act_common(s, d));
 }
 HBM_INLINE hbm_tick_t hbm_earliest_pre(const hbm_timing_t *s, int b) { return hbm_max(s->pre_ok[b], s->pre_any); }
 HBM_INLINE hbm_tick_t hbm_earliest_preab(const hbm_timing_t *s, const hbm_device_t *d)
@@ -92,11 +82,14 @@ HBM_INLINE hbm_tick_t hbm_earliest_wr(const hbm_timing_t *s, const hbm_device_t 
 {
     return hbm_max(hbm_max(s->wr_ok[b], s->wr_group[d->group_of[b]]), s->wr_any);
 }
+HBM_INLINE hbm_tick_t hbm_earliest_rfmpb(const hbm_timing_t *s, const hbm_device_t *d, int b)
+{
+    return hbm_max(hbm_max(s->ref_ok[b], s->ref_group[d->group_of[b]]), s->refpb_any);
+}
 HBM_INLINE hbm_tick_t hbm_earliest_refpb(const hbm_timing_t *s, const hbm_device_t *d, int b)
 {
-    return hbm_max(hbm_max(s->ref_ok[b], s->refpb_any), s->window[s->window_at] + d->FAW);
+    return hbm_max(hbm_earliest_rfmpb(s, d, b), s->window[s->window_at] + d->FAW);
 }
-HBM_INLINE hbm_tick_t hbm_earliest_rfmpb(const hbm_timing_t *s, int b) { return hbm_max(s->ref_ok[b], s->refpb_any); }
 
 /* ---- issuing ---- */
 
@@ -106,13 +99,19 @@ HBM_INLINE void hbm_window_push(hbm_timing_t *s, hbm_tick_t reference)
     s->window_at = (s->window_at + 1) & 3;
 }
 
+/* No ACT in the bank's group before t. */
+HBM_INLINE void hbm_hold_group(hbm_timing_t *s, const hbm_device_t *d, int b, hbm_tick_t t)
+{
+    hbm_push(&s->act_group[d->group_of[b]], t);
+    hbm_push(&s->act_groups, t);
+}
+
 HBM_INLINE void hbm_issue_act(hbm_timing_t *s, const hbm_device_t *d, int b, hbm_tick_t t)
 {
     const hbm_tick_t r = t + d->act_reference;
-    const int first = hbm_group_first(d, b), n = (int)d->banks_per_group;
 
-    hbm_push_range(s->act_ok, first, n, t + d->RRDL);
-    hbm_push_range(s->ref_ok, first, n, r + d->RRDL);
+    hbm_hold_group(s, d, b, t + d->RRDL);
+    hbm_push(&s->ref_group[d->group_of[b]], r + d->RRDL);
     hbm_push(&s->act_ok[b], t + d->RC);
     hbm_push(&s->ref_ok[b], r + d->RC);
     hbm_push(&s->rd_ok[b], r + d->RCDRD);
@@ -163,7 +162,7 @@ HBM_INLINE void hbm_issue_pre(hbm_timing_t *s, const hbm_device_t *d, int b, hbm
 /* rfc: RFCpb or RFMpb.  Only REFpb enters the four-activate window. */
 HBM_INLINE void hbm_issue_refpb(hbm_timing_t *s, const hbm_device_t *d, int b, hbm_tick_t t, hbm_tick_t rfc, bool counts)
 {
-    hbm_push_range(s->act_ok, hbm_group_first(d, b), (int)d->banks_per_group, t + d->RRDL - d->act_reference);
+    hbm_hold_group(s, d, b, t + d->RRDL - d->act_reference);
     hbm_push(&s->act_ok[b], t + rfc - d->act_reference);
     hbm_push(&s->ref_ok[b], t + rfc);
     hbm_push(&s->act_any, t + d->RREFD - d->act_reference);

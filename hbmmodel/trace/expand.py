@@ -31,7 +31,7 @@ ITEM_BYTES = {
 }
 """Bytes per element of the dtypes that a capture may name."""
 
-ROWS_MAX = 1 << 26
+ROWS_MAX = 1 << 24
 """Most rows that one gather may list; more is refused rather than held in memory."""
 
 # Operations that only make views, ask for metadata, or allocate without touching.

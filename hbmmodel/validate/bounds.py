@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from hbmmodel.device import Device, device, devices
 from hbmmodel.device.presets import load
@@ -33,6 +33,7 @@ __all__ = [
     "random_rows",
     "refresh_rows",
     "rows",
+    "stream_share",
 ]
 
 PIECE_BURSTS = (1, 2, 4, 8)
@@ -358,6 +359,20 @@ def ccdl_rows(stream_bytes: int = 4 << 20) -> Iterator[Row]:
             best = max(best, simulate(system, stream("r", stream_bytes)).summary["fraction_of_peak"] or 0.0)
         name = f"reads: {groups} groups, {sids} SID, tCCDL {ccdl}, tCCDR {ccdr}"
         yield _row(name, of, ceiling, "best schedule by exhaustive search", best, "of peak", "at most")
+
+
+def stream_share(name: str, variant: str, **controller: Any) -> float:
+    """Share of peak of one read stream on one channel.
+
+    Parameters
+    ----------
+    name, variant : str
+        Of `hbmmodel.device`.
+    **controller
+        Fields of `hbmmodel.Controller`.
+    """
+    system = System(device(name, variant, channels=1), controller=Controller(**controller))
+    return simulate(system, stream("r", STREAM_BYTES)).summary["fraction_of_peak"] or 0.0
 
 
 def _one_channel(of: Device) -> Device:

@@ -69,9 +69,7 @@ class Platform:
     def system(self, *, controller: Controller | None = None, **fields: Any) -> System:
         """One channel of it."""
         one = device(self.preset, self.variant, channels=1)
-        fields.setdefault(
-            "window_bytes", (1 << 20) // device(self.preset, self.variant).organisation.channels
-        )
+        fields.setdefault("window_bytes", (1 << 20) // device(self.preset, self.variant).organisation.channels)
         return System(one, controller=controller or Controller(), **fields)
 
 
@@ -182,9 +180,7 @@ def _stream_shares(system: System, operands: str, **run: Any) -> tuple[list[floa
     return shares, {cause: float(np.mean([one[cause] for one in lost])) for cause in causes}
 
 
-def efficiency(
-    setting: str = "as it is", *, targets: tuple[Target, ...] = TARGETS
-) -> Iterator[EfficiencyRow]:
+def efficiency(setting: str = "as it is", *, targets: tuple[Target, ...] = TARGETS) -> Iterator[EfficiencyRow]:
     """Streams in closed loop beside the measured ones.
 
     The operands of a load lie at `PLACEMENTS` distances from each other, because hardware hashes its banks and
@@ -259,7 +255,7 @@ def idle_latency(n: int = 2000) -> Iterator[dict[str, Any]]:
 
 
 def load_curve(
-    read_share: float, *, mapping: str = _LINE_IN_ONE_BANK, n: int = 24_000
+    read_share: float, *, mapping: str = _LINE_IN_ONE_BANK, write_queue: int = 64, n: int = 24_000
 ) -> list[dict[str, Any]]:
     """Latency against load, with ever more reads in flight, beside the A64FX.
 
@@ -273,6 +269,8 @@ def load_curve(
         A key of `CURVES`.
     mapping : str
         The A64FX's own is not public. The default keeps a line in one bank.
+    write_queue : int
+        Entries per pseudo-channel.
     n : int
         Lines.
 
@@ -291,21 +289,26 @@ def load_curve(
         window = in_flight * organisation.burst_bytes * organisation.channels * organisation.pseudo_channels
         if not points:
             probe = System(of, mapping=mapping, host_latency_ns=0.0, window_bytes=window)
-            unloaded_ns = float(
-                simulate(probe, lone_reads(probe, 500, 400)).summary["read_latency_ns_p50"] or 0.0
-            )
+            unloaded_ns = float(simulate(probe, lone_reads(probe, 500, 400)).summary["read_latency_ns_p50"] or 0.0)
             host_ns = round(_A64FX_UNLOADED_NS - unloaded_ns, 1)
-        system = System(of, mapping=mapping, host_latency_ns=host_ns, window_bytes=window)
+        system = System(
+            of,
+            mapping=mapping,
+            controller=Controller(write_queue=write_queue),
+            host_latency_ns=host_ns,
+            window_bytes=window,
+        )
         trace = many_streams(system, _A64FX_CORES, _A64FX_LINE_BYTES, read_share, n)
         summary = simulate(system, trace).summary
         added = float(summary["load_to_use_ns_mean"] or 0) - (host_ns + unloaded_ns)
         points.append((float(summary["fraction_of_peak"] or 0), added))
     reached = max(share for share, _ in points)
     rising = points[: 1 + max(range(len(points)), key=lambda i: points[i][0])]
+    shares, latencies = [share for share, _ in rising], [latency for _, latency in rising]
     rows = []
     for gb_per_s, latency_ns in CURVES[read_share]:
         share = gb_per_s / _A64FX_PEAK_GB_PER_S
-        ours = float(np.interp(share, *zip(*rising, strict=True))) if share <= reached else None
+        ours = float(np.interp(share, shares, latencies)) if share <= reached else None
         rows.append(
             {
                 "share_of_peak": share,

@@ -328,6 +328,9 @@ static void random_traffic_is_served_legally_and_skipping_changes_nothing(void)
         hbm_device_free(device);
         device = variant(round % 4);
         REQUIRE(device != NULL);
+        if (round % 4 == 1 && policy.refresh == 2) {
+            policy.refresh = 0; /* a device that needs RFM refuses `none` */
+        }
         random_traffic(&seed);
         input[1].n *= device->pseudo_channels - 1;
         REQUIRE(run(device, &policy, &skipped) == 0);
@@ -392,6 +395,25 @@ static void refreshes_come_at_their_rate(void)
     }
 }
 
+static void a_device_that_needs_rfm_refuses_to_go_without_refresh(void)
+{
+    hbm_policy_t policy = fixture_policy();
+    hbm_device_t *usual;
+    outcome_t out;
+
+    setup();
+    ask(0, 0, false, 0, 0, 0);
+    usual = device;
+    device = variant(1);
+    REQUIRE(device != NULL);
+    CHECK_EQ(run(device, &policy, &out), HBM_ERR_BAD_POLICY);
+    policy.refresh = 0;
+    CHECK_EQ(run(device, &policy, &out), 0);
+    free(out.commands);
+    hbm_device_free(device);
+    device = usual;
+}
+
 static void requests_outside_the_device_are_refused(void)
 {
     const hbm_policy_t policy = fixture_policy();
@@ -431,4 +453,4 @@ TESTS(T(a_read_of_a_closed_bank_takes_activate_read_and_data), T(hits_and_confli
       T(a_read_behind_its_write_is_forwarded), T(streaming_reads_keep_the_data_bus_full),
       T(random_traffic_is_served_legally_and_skipping_changes_nothing),
       T(every_tick_of_the_data_bus_is_accounted_for), T(refreshes_come_at_their_rate),
-      T(requests_outside_the_device_are_refused), T(running_out_of_memory_is_reported))
+      T(a_device_that_needs_rfm_refuses_to_go_without_refresh), T(requests_outside_the_device_are_refused), T(running_out_of_memory_is_reported))

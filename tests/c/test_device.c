@@ -99,6 +99,7 @@ static void values_that_contradict_each_other_are_named(void)
         {F_RFCpb, 30, F_RFCpb},                /* RP is 31 */
         {F_RFCab, 30, F_RFCab},
         {F_RAAIMT, 5, F_RAAMMT},               /* RAAMMT is 0 */
+        {F_RAAIMT, 1, F_RAAIMT},               /* nothing but RFM would fit */
     };
     for (size_t i = 0; i < sizeof rule / sizeof rule[0]; i++) {
         int64_t values[N_FIELDS];

@@ -53,7 +53,7 @@ static void check_order(hbm_feed_t *feed, operand_t *operands, int n, int tile)
         for (int k = 0; (tile == 0 || k < tile) && at[o] < operands[o].n; k++) {
             CHECK(feed->valid);
             CHECK_EQ(feed->arrival, 77);
-            CHECK_EQ(feed->tag, 10 + o);
+            CHECK_EQ(feed->tag, 10 + o + 1); /* 0 is for requests without an operation */
             CHECK_EQ(feed->is_write, o == 1);
             check_place(feed, operands[o].local[at[o]++]);
             hbm_feed_step(feed);

@@ -27,7 +27,8 @@ def copy(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The files of the checkout without anything built, as a clean clone has them."""
     target = tmp_path_factory.mktemp("clone") / "hbmmodel"
     unwanted = shutil.ignore_patterns(
-        ".git", ".venv", "build", "dist", "*.so", "*.egg-info", "__pycache__", ".*_cache", ".hypothesis"
+        *(".git", ".venv", "build", "dist", "*.so", "*.egg-info", "__pycache__", ".*_cache", ".hypothesis"),
+        *("_core.c", "_ffi.c"),
     )
     shutil.copytree(checkout, target, ignore=unwanted, symlinks=True)
     return target
