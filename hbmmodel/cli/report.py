@@ -12,7 +12,7 @@ __all__ = ["command"]
 @click.command("report")
 @click.argument("directory", metavar="DIR")
 @click.option(
-    "-o", "--output", default=None, metavar="FILE", help="Write to FILE (.txt or .md) instead of printing."
+    "-o", "--output", default=None, metavar="FILE", help="Write to FILE (.txt, .md or .html) instead of printing."
 )
 @json_option
 def command(directory: str, output: str | None, as_json: bool) -> None:

@@ -1,4 +1,4 @@
-"""Reports: a result that a person can read. `content` says what, `text` and `markdown` say how.
+"""Reports: a result that a person can read. `content` says what; `text`, `markdown` and `page` say how.
 
 The package knows results and must not know how they were made.
 """
@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hbmmodel.report.markdown import render_markdown
+from hbmmodel.report.page import render_html
 from hbmmodel.report.text import print_text, render_text
 
 if TYPE_CHECKING:
     from hbmmodel.result import Result
 
-__all__ = ["print_text", "render_markdown", "render_text", "write_markdown", "write_text"]
+__all__ = ["print_text", "render_html", "render_markdown", "render_text", "write_html", "write_markdown", "write_text"]
 
 
 def write_text(result: Result, path: Path) -> None:
@@ -27,6 +28,11 @@ def write_text(result: Result, path: Path) -> None:
 def write_markdown(result: Result, path: Path) -> None:
     """Write the report as Markdown."""
     _write(path, render_markdown(result))
+
+
+def write_html(result: Result, path: Path) -> None:
+    """Write the report as one self-contained HTML page."""
+    _write(path, render_html(result))
 
 
 def _write(path: Path, text: str) -> None:

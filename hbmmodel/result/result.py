@@ -25,7 +25,11 @@ from hbmmodel.system import System
 
 __all__ = ["Result"]
 
-REPORTS = {".txt": "hbmmodel.report:write_text", ".md": "hbmmodel.report:write_markdown"}
+REPORTS = {
+    ".txt": "hbmmodel.report:write_text",
+    ".md": "hbmmodel.report:write_markdown",
+    ".html": "hbmmodel.report:write_html",
+}
 """Report writers by suffix, as dotted names: a result asks for its picture without knowing the painter."""
 
 OPERATION_COLUMNS = (
@@ -170,7 +174,7 @@ class Result:
         return store.load(Path(directory))
 
     def report(self, path: str | os.PathLike[str]) -> Path:
-        """Write a report that a person can read; the suffix chooses the form: ``.txt`` or ``.md``.
+        """Write a report that a person can read; the suffix chooses the form: ``.txt``, ``.md`` or ``.html``.
 
         Raises
         ------

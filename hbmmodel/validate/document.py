@@ -133,8 +133,8 @@ DIR holds recorded runs of Ramulator 2.1; without it that section is left out. T
 
 Three kinds of evidence: **bounds** that follow from a device's numbers whatever the controller does (a correct
 simulator respects all of them and comes near those that its traffic aims at); **another simulator**, with its
-policies on our timing tables; **products**, whose controllers and address hashes are not public, so that agreement within
-a few percent is what can be asked for. A number in **bold** missed what it was compared with.
+policies on our timing tables; **products**, whose controllers and address hashes are not public, so that agreement
+within a few percent is what can be asked for. A number in **bold** missed what it was compared with.
 """
 
 
@@ -170,10 +170,10 @@ def _in_step(rows: Sequence[bounds.Row]) -> str:
     deeper = bounds.stream_share(*worst["preset"].split(), read_queue=128)
     return (
         f"In {len(missed)} of {total} variants a lone read stream is *slower* with REFpb than with REFab (worst:"
-        f" {worst['preset']}, {_percent(worst['ours'])} of peak against {_percent(worst['expected'])}). Banks are refreshed"
-        " in ascending order, the stream walks through them in the same order, and where both are about equally fast"
-        " the stream keeps running into the bank that is being refreshed. A read queue that looks further ahead breaks"
-        f" the step: with 128 entries instead of 64 that variant reaches {_percent(deeper)}.\n\n"
+        f" {worst['preset']}, {_percent(worst['ours'])} of peak against {_percent(worst['expected'])}). Banks are"
+        " refreshed in ascending order, the stream walks through them in the same order, and where both are about"
+        " equally fast the stream keeps running into the bank that is being refreshed. A read queue that looks"
+        f" further ahead breaks the step: with 128 entries instead of 64 that variant reaches {_percent(deeper)}.\n\n"
     )
 
 
@@ -272,11 +272,12 @@ def _ramulator(recorded: str | PathLike[str] | None) -> str:
     runs = ramulator.validate(recorded)
     identical = sum(is_identical(values) for values in runs.values())
     text = (
-        "Ramulator 2.1 (CMU-SAFARI/ramulator2, commit c5b1c3a) was written independently of this model. Its controller's"
-        " policies are repeated on our timing tables and fed the recorded requests; see `model/ramulator_policies.md`"
-        " for them and for the two relaxations, without which our stricter refresh rules change the number of cycles."
-        " *Identical* means every counter, every latency, and where recorded the tick of every acceptance and completion"
-        f" and every command.\n\n**{identical} of {len(runs)} recorded runs are identical.**\n\n" + run_tables(runs)
+        "Ramulator 2.1 (CMU-SAFARI/ramulator2, commit c5b1c3a) was written independently of this model. Its"
+        " controller's policies are repeated on our timing tables and fed the recorded requests; see"
+        " `model/ramulator_policies.md` for them and for the two relaxations, without which our stricter refresh rules"
+        " change the number of cycles. *Identical* means every counter, every latency, and where recorded the tick of every"
+        f" acceptance and completion and every command.\n\n**{identical} of {len(runs)} recorded runs are identical.**\n\n"
+        + run_tables(runs)
     )
     path = Path(recorded, "timing_constraints.json")
     path = path if path.exists() else path.with_suffix(".json.xz")
@@ -333,9 +334,9 @@ def _hardware() -> str:
         f" channels unevenly, address translation) is not modelled. {between} of the {len(single)} measured values lie"
         " between ours with REFpb and ours with REFab.\n\n"
         "**Mixes** are set by the turnaround of the bus, and so by how many writes are gathered before it turns: with"
-        f" the default write queue of 64 entries {agree} of {len(mixed)} agree within 3 %, with 256 {exceed} of {len(mixed)}"
-        " exceed the measurement by more. Neither queues nor refresh policies of the products are public; the table"
-        " shows what each would change.\n\n"
+        f" the default write queue of 64 entries {agree} of {len(mixed)} agree within 3 %, with 256 {exceed} of"
+        f" {len(mixed)} exceed the measurement by more. Neither queues nor refresh policies of the products are"
+        " public; the table shows what each would change.\n\n"
         "### Sensitivity\n\n"
     )
     names = list(by_setting)
@@ -366,7 +367,8 @@ def _idle() -> str:
         "### Unloaded latency\n\n"
         "Lone random reads. What lies beyond the far L2 is the DRAM, its controller and its PHY: the device's part of"
         " ours (mean: some reads meet a refresh) plus `host_latency_ns`, whose default of 60 ns is a choice within the"
-        " 55 to 70 ns that the measurements leave for it. So the sum is an input checked for sense, not a prediction.\n\n"
+        " 55 to 70 ns that the measurements leave for it. So the sum is an input checked for sense, not a"
+        " prediction.\n\n"
         + _table(("product", "measured, ns", "device median", "device mean", "host path", "ours", "source"), lines)
     )
 
@@ -378,9 +380,9 @@ def _curves() -> str:
         " 256-byte lines read and as many written, at growing numbers of reads in flight; ns beyond the unloaded"
         " latency. The nearest preset is faster per pin and the A64FX's map is not public, so only the shape can agree:"
         " flat to about three quarters of peak, then a knee. Time that requests spend before the controller's queue is"
-        " not part of our latency: beyond the knee ours stays low. Ours keeps a line in one bank; the last rows show how"
-        " far it gets with a deeper write queue, and with the default map, which spreads a line over all bank groups"
-        " so that 48 streams open more rows than tFAW and the banks allow.\n\n"
+        " not part of our latency: beyond the knee ours stays low. Ours keeps a line in one bank; the last rows show"
+        " how far it gets with a deeper write queue, and with the default map, which spreads a line over all bank"
+        " groups so that 48 streams open more rows than tFAW and the banks allow.\n\n"
     )
     for read_share in hardware.CURVES:
         found = hardware.load_curve(read_share)
@@ -406,8 +408,8 @@ def _speed() -> str:
         f"Wall time, and processor time per burst (32 bytes), on {speed.machine()}:\n\n"
         "    python -m hbmmodel.validate.speed\n\n"
         + _table(head, speed.table())
-        + "Times differ between machines and with what else runs on them; what guards the program against getting slower"
-        " is a count of instructions and two ratios (`model/performance.md`).\n"
+        + "Times differ between machines and with what else runs on them; what guards the program against getting"
+        " slower is a count of instructions and two ratios (`model/performance.md`).\n"
     )
 
 

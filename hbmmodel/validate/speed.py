@@ -23,7 +23,7 @@ from hbmmodel.system import System
 from hbmmodel.trace import Access, Operation, OpTrace, RequestTrace, Trace
 from hbmmodel.validate.traffic import stream
 
-__all__ = ["WORKLOADS", "Timing", "Workload", "decode_capture", "machine", "main", "measure", "table"]
+__all__ = ["WORKLOADS", "Timing", "Workload", "decode_capture", "machine", "main", "measure", "spaced_reads", "table"]
 
 DECODE = "llama31_8b_decode_b1_ctx8192.hbmop.jsonl.gz"
 
@@ -114,11 +114,19 @@ def _random(bursts: int) -> tuple[System, RequestTrace]:
 
 
 def _sparse(bursts: int) -> tuple[System, RequestTrace]:
-    return _spaced(bursts, 0.1)
+    return spaced_reads(bursts, 0.1)
 
 
-def _spaced(bursts: int, load: float) -> tuple[System, RequestTrace]:
-    """Random reads at a share of the pin bandwidth."""
+def spaced_reads(bursts: int, load: float) -> tuple[System, RequestTrace]:
+    """Uniform random reads of one burst that arrive at random times.
+
+    Parameters
+    ----------
+    bursts : int
+        Requests.
+    load : float
+        Share of the pin bandwidth that they ask for.
+    """
     system = _system()
     rng = np.random.default_rng(1)
     address = rng.integers(system.capacity_bytes // 32, size=bursts).astype(np.uint64) * np.uint64(32)

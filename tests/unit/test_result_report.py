@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import io
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +12,8 @@ import numpy as np
 import pytest
 
 from hbmmodel.errors import HbmArgumentError
-from hbmmodel.report import print_text, render_markdown, render_text
-from hbmmodel.report.content import CAUSES, Grid
+from hbmmodel.report import print_text, render_html, render_markdown, render_text
+from hbmmodel.report.content import CAUSES, Grid, describe
 from hbmmodel.report.text import render_grid
 from hbmmodel.report.units import bytes_text, share_text
 from hbmmodel.result import COUNTERS, LOST, Result
@@ -122,13 +123,22 @@ def test_a_stream_without_block_characters_gets_hashes(one_channel: System, make
     assert b"#" in raw.getvalue() and b"\x1b" not in raw.getvalue()
 
 
+def test_the_page_is_self_contained_and_escapes_names(one_channel: System, make_result: Make) -> None:
+    page = render_html(make_result(one_channel))
+    assert page.startswith("<!DOCTYPE html>") and page.rstrip().endswith("</html>")
+    assert "http" not in page and "<script" not in page
+    for section in describe(make_result(one_channel)).sections:
+        assert f"<h2>{html.escape(section.title)}</h2>" in page
+
+
 def test_reports_are_written_by_suffix(one_channel: System, make_result: Make, tmp_path: Path) -> None:
     result = make_result(one_channel)
     assert result.report(tmp_path / "r.txt").read_text(encoding="utf-8") == render_text(result)
     assert result.report(tmp_path / "r.MD").read_text(encoding="utf-8") == render_markdown(result)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["r.MD", "r.txt"]
-    for name in ("r.html", "r"):
-        with pytest.raises(HbmArgumentError, match=r"choose one of \.txt, \.md"):
+    assert result.report(tmp_path / "r.html").read_text(encoding="utf-8") == render_html(result)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["r.MD", "r.html", "r.txt"]
+    for name in ("r.pdf", "r"):
+        with pytest.raises(HbmArgumentError, match=r"choose one of \.txt, \.md, \.html"):
             result.report(tmp_path / name)
     with pytest.raises(FileNotFoundError, match="nowhere does not exist"):
         result.report(tmp_path / "nowhere" / "r.txt")

@@ -55,6 +55,11 @@ def test_the_clock_of_the_target_rounds_times_down(tmp_path: Path) -> None:
     assert [line.split()[2] for line in (tmp_path / "a.dramsim3").read_text().splitlines()] == ["0", "1", "9"]
 
 
+def test_clocks_of_part_of_a_picosecond_are_exact(tmp_path: Path) -> None:
+    convert(Trace.from_requests([0] * 4, [0] * 4, [1, 2, 3, 10]), tmp_path / "a.dramsim3", clock_ns=0.0015)
+    assert [line.split()[2] for line in (tmp_path / "a.dramsim3").read_text().splitlines()] == ["0", "1", "2", "6"]
+
+
 def test_times_stay_exact_with_clocks_of_many_decimals(tmp_path: Path) -> None:
     late = Trace.from_requests([0, 0], [0, 0], [2**62, 2**62 + 10**6])
     for clock_ns in (1 / 3, 0.123456789012345):
