@@ -1,4 +1,4 @@
-# What a person does with a checkout:  make demo | test | lint | bench | docs | dist | clean
+# What a person does with a checkout:  make demo | test | lint | bench | gate | validation | docs | dist | clean
 #
 # Every target makes what it needs: the environment .venv (from PYTHON, 3.11 or newer), the packages of its group and the
 # compiled extensions, again when a C or Cython source changed. Needs a C compiler; nothing is fetched but pip packages.
@@ -13,7 +13,7 @@ MAKEFLAGS += --no-print-directory
 SOURCES := setup.py pyproject.toml hbmmodel/_ffi_build.py \
            $(wildcard csrc/*.c csrc/*.h csrc/*.def hbmmodel/*.pyx hbmmodel/*.pxd)
 
-.PHONY: help build demo test test-c test-threads test-python lint bench docs dist clean
+.PHONY: help build demo test test-c test-threads test-python lint bench gate validation docs dist clean
 .DELETE_ON_ERROR:
 
 help:
@@ -45,6 +45,14 @@ lint: build $(STAMP)-lint
 
 bench: build $(STAMP)-test
 	$(PY) -m pytest bench --benchmark-only
+
+# What must not get slower: instructions per burst (with valgrind) and ratios of times; see docs/model/performance.md.
+gate: build
+	$(PY) bench/gate.py
+
+# docs/validation.md, computed anew; RECORDED=DIR adds the comparison with recorded runs of Ramulator 2.1.
+validation: build
+	$(PY) -m hbmmodel.validate.document $(if $(RECORDED),--recorded $(RECORDED)) docs/validation.md
 
 docs: build $(STAMP)-docs
 	$(VENV)/bin/sphinx-build -q -b html docs build/docs

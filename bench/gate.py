@@ -18,8 +18,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,7 +54,7 @@ class Verdict:
         return f"{self.gate:<28} {word:<10} {self.told}"
 
 
-class Unable(Exception):
+class UnableError(Exception):
     """A gate that cannot be judged here."""
 
 
@@ -65,7 +64,7 @@ class Unable(Exception):
 def compiler() -> str:
     """Name and version of ``cc``, one line."""
     if shutil.which("cc") is None:
-        raise Unable("no C compiler (cc); install one")
+        raise UnableError("no C compiler (cc); install one")
     return subprocess.run(["cc", "--version"], capture_output=True, text=True, check=True).stdout.splitlines()[0]
 
 
@@ -91,7 +90,7 @@ def device_values() -> list[str]:
 def count(program: Path, workload: str, bursts: int) -> int:
     """Instructions of one run, under callgrind."""
     if shutil.which("valgrind") is None:
-        raise Unable("valgrind is not installed; with it, instructions per burst are compared")
+        raise UnableError("valgrind is not installed; with it, instructions per burst are compared")
     command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={os.devnull}", str(program)]
     done = subprocess.run(
         [*command, workload, str(bursts), *device_values()], capture_output=True, text=True, check=False
@@ -133,28 +132,6 @@ def compare(baseline: Mapping[str, Any], measured: Mapping[str, float], compiled
 # ---- ratios ----
 
 
-def _busy_ticks() -> tuple[int, int]:
-    """Clock ticks that all processors worked, and that there were, since the machine started."""
-    fields = Path("/proc/stat").read_text(encoding="ascii").splitlines()[0].split()[1:9]
-    numbers = [int(field) for field in fields]
-    idle = numbers[3] + numbers[4]
-    return sum(numbers) - idle, sum(numbers)
-
-
-def others_share(run: Callable[[], object]) -> float | None:
-    """Share of the processors' time that other programs used while `run` ran; None where that is not known."""
-    try:
-        busy, total = _busy_ticks()
-    except (OSError, ValueError, IndexError):
-        run()
-        return None
-    own = time.process_time()
-    run()
-    own = (time.process_time() - own) * os.sysconf("SC_CLK_TCK")
-    busy_now, total_now = _busy_ticks()
-    return max(0.0, busy_now - busy - own) / max(1, total_now - total)
-
-
 def judge_scaling(one_s: float, two_s: float, others: float | None) -> Verdict:
     """Two threads against one; a busy machine can excuse a miss."""
     ratio = one_s / two_s
@@ -170,7 +147,7 @@ def judge_scaling(one_s: float, two_s: float, others: float | None) -> Verdict:
 def scaling(bursts: int = 1 << 22, repeat: int = 5) -> Verdict:
     """The same stream with one and with two threads in turn, best time of each."""
     if len(os.sched_getaffinity(0)) < 2:
-        raise Unable("fewer than two cores")
+        raise UnableError("fewer than two cores")
     from hbmmodel.validate import speed
 
     system, trace = next(w for w in speed.WORKLOADS if w.name == "triad").make(bursts)
@@ -181,7 +158,7 @@ def scaling(bursts: int = 1 << 22, repeat: int = 5) -> Verdict:
             for threads in best:
                 best[threads] = min(best[threads], speed.measure(system, trace, threads).seconds)
 
-    others = others_share(run)
+    others = speed.others_share(run)
     return judge_scaling(best[1], best[2], others)
 
 
@@ -246,7 +223,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"{BASELINE.relative_to(ROOT)}: {measured}")
             return 0
         verdicts += compare(read_baseline(), measured, compiler())
-    except Unable as why:
+    except UnableError as why:
         if given.update:
             print(f"error: {why}", file=sys.stderr)
             return 2
@@ -255,7 +232,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for gate in (scaling, sparse_cost):
             try:
                 verdicts.append(gate())
-            except Unable as why:
+            except UnableError as why:
                 verdicts.append(Verdict(gate.__name__, None, str(why)))
     print(*verdicts, sep="\n")
     return 1 if any(verdict.holds is False for verdict in verdicts) else 0

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any, TypedDict
 
@@ -170,7 +171,7 @@ def activation_bound(of: Device, bursts: int) -> tuple[Fraction, str]:
 
     Source
     ------
-    JESD238B.01, JESD270-4: four ACT per tFAW, one per tRRDS.
+    JESD238B.01, JESD270-4: four ACT per tFAW, one per tRRDS; the pseudo-channels share the row bus.
 
     Examples
     --------
@@ -179,18 +180,25 @@ def activation_bound(of: Device, bursts: int) -> tuple[Fraction, str]:
     (0.308, 'tFAW')
     """
     ticks = of.ticks()
-    spacing = {"tFAW": Fraction(ticks["FAW"], 4), "tRRDS": Fraction(ticks["RRDS"])}
+    row_bus = Fraction(of.organisation.pseudo_channels * _row_bus_ticks(of))
+    spacing = {"tFAW": Fraction(ticks["FAW"], 4), "tRRDS": Fraction(ticks["RRDS"]), "row bus": row_bus}
     rule = max(spacing, key=lambda name: spacing[name])
     share = Fraction(bursts * ticks["BL"]) / spacing[rule]
     return (share, rule) if share < 1 else (Fraction(1), "pins")
 
 
+def _row_bus_ticks(of: Device) -> int:
+    """Ticks of the row bus that an ACT and a precharge need; the next ACT starts on a rising edge."""
+    ticks = of.command_bus.act_ticks + of.command_bus.row_ticks
+    return ticks + ticks % 2
+
+
 def bank_bound(of: Device) -> Fraction:
-    """Largest share of peak of a pseudo-channel when every burst needs an ACT and only banks limit.
+    """Largest share of peak of a lone pseudo-channel when every burst needs an ACT and banks or row bus limit.
 
     Source
     ------
-    JESD238B.01, JESD270-4: a bank is activated once per tRC.
+    JESD238B.01, JESD270-4: a bank is activated once per tRC; ACT and precharge share the row bus.
 
     Examples
     --------
@@ -198,7 +206,8 @@ def bank_bound(of: Device) -> Fraction:
     0.88
     """
     ticks = of.ticks()
-    return min(Fraction(1), Fraction(of.organisation.banks * ticks["BL"], ticks["RC"]))
+    banks = Fraction(of.organisation.banks * ticks["BL"], ticks["RC"])
+    return min(Fraction(1), banks, Fraction(ticks["BL"], _row_bus_ticks(of)))
 
 
 # ---- the runs ----
@@ -279,7 +288,7 @@ def bank_rows(of: Device, n: int = 20_000) -> Iterator[Row]:
         "32 B per ACT, bound of the banks (tFAW and tRRD off)",
         of,
         bank_bound(of),
-        "banks x nBL / tRC",
+        "banks x nBL / tRC, or row bus",
         ours,
         "of peak",
         "at most",
@@ -377,7 +386,9 @@ def stream_share(name: str, variant: str, **controller: Any) -> float:
 
 def _one_channel(of: Device) -> Device:
     """The same device with one channel: what one channel does does not depend on how many there are."""
-    return device(of.name, of.variant, channels=1)
+    organisation = of.organisation
+    pins = organisation.dq_per_stack // organisation.channels
+    return replace(of, organisation=replace(organisation, channels=1, dq_per_stack=pins))
 
 
 def rows(names: Iterable[str] | None = None) -> Iterator[Row]:

@@ -241,11 +241,11 @@ def _variant_table(by_preset: Mapping[str, Mapping[str, bounds.Row]]) -> str:
     head = ("preset", "banks: 32 B per ACT", "REFab: time lost", "bank's time in REFpb", "banks in REFpb")
     return (
         "### Banks and refresh\n\n"
-        "*Banks*: banks x nBL / tRC with tFAW and tRRD switched off, banks in turn (an ACT starts on a rising edge"
-        " only, which costs up to half a CK of tRC). *REFab*: at least tRFCab / tREFI of a saturating stream is lost;"
-        " the rest is closing rows before and opening them after. *REFpb*: tRFCpb / tREFI of each bank's time, and as"
-        " many banks at once. *Stream*: share of peak of one read stream with REFab / with REFpb.\n\n"
-        + _table((*head, "stream: REFab / REFpb"), lines)
+        "*Banks*: banks x nBL / tRC (HBM2E: the row bus) with tFAW and tRRD switched off, banks in turn; an ACT starts"
+        " on a rising edge only, which costs up to half a CK of tRC. *REFab*: at least tRFCab / tREFI of a"
+        " saturating stream is lost; the rest is closing rows before and opening them after. *REFpb*: tRFCpb / tREFI of"
+        " each bank's time, and as many banks at once. *Stream*: share of peak of one read stream with REFab / with"
+        " REFpb.\n\n" + _table((*head, "stream: REFab / REFpb"), lines)
     )
 
 
@@ -275,9 +275,9 @@ def _ramulator(recorded: str | PathLike[str] | None) -> str:
         "Ramulator 2.1 (CMU-SAFARI/ramulator2, commit c5b1c3a) was written independently of this model. Its"
         " controller's policies are repeated on our timing tables and fed the recorded requests; see"
         " `model/ramulator_policies.md` for them and for the two relaxations, without which our stricter refresh rules"
-        " change the number of cycles. *Identical* means every counter, every latency, and where recorded the tick of every"
-        f" acceptance and completion and every command.\n\n**{identical} of {len(runs)} recorded runs are identical.**\n\n"
-        + run_tables(runs)
+        " change the number of cycles. *Identical* means every counter, every latency, and where recorded the tick of"
+        " every acceptance and completion and every command.\n\n"
+        f"**{identical} of {len(runs)} recorded runs are identical.**\n\n" + run_tables(runs)
     )
     path = Path(recorded, "timing_constraints.json")
     path = path if path.exists() else path.with_suffix(".json.xz")
@@ -404,10 +404,18 @@ def _curves() -> str:
 
 def _speed() -> str:
     head = ("workload", "what", "bursts", "1 thread", "2 threads")
+    rows: list[tuple[str, ...]] = []
+    others = speed.others_share(lambda: rows.extend(speed.table()))
+    shared = ""
+    if others is not None and others >= 0.05:
+        shared = (
+            f" Meanwhile other programs used {100 * others:.0f} % of the processors, so wall times are longer than they"
+            " would be alone and say nothing about threads; processor times are hardly affected."
+        )
     return (
-        f"Wall time, and processor time per burst (32 bytes), on {speed.machine()}:\n\n"
+        f"Wall time, and processor time per burst (32 bytes), on {speed.machine()}.{shared}\n\n"
         "    python -m hbmmodel.validate.speed\n\n"
-        + _table(head, speed.table())
+        + _table(head, rows)
         + "Times differ between machines and with what else runs on them; what guards the program against getting"
         " slower is a count of instructions and two ratios (`model/performance.md`).\n"
     )

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import resources
+from pathlib import Path
 
 import numpy as np
 
@@ -23,7 +24,18 @@ from hbmmodel.system import System
 from hbmmodel.trace import Access, Operation, OpTrace, RequestTrace, Trace
 from hbmmodel.validate.traffic import stream
 
-__all__ = ["WORKLOADS", "Timing", "Workload", "decode_capture", "machine", "main", "measure", "spaced_reads", "table"]
+__all__ = [
+    "WORKLOADS",
+    "Timing",
+    "Workload",
+    "decode_capture",
+    "machine",
+    "main",
+    "measure",
+    "others_share",
+    "spaced_reads",
+    "table",
+]
 
 DECODE = "llama31_8b_decode_b1_ctx8192.hbmop.jsonl.gz"
 
@@ -196,6 +208,45 @@ def machine() -> str:
     return f"{model}, {cores} cores, {platform.system()}, Python {platform.python_version()}"
 
 
+def _busy_ticks() -> tuple[int, int]:
+    """Clock ticks that all processors worked, and that there were, since the machine started."""
+    fields = Path("/proc/stat").read_text(encoding="ascii").splitlines()[0].split()[1:9]
+    numbers = [int(number) for number in fields]
+    idle = numbers[3] + numbers[4]
+    return sum(numbers) - idle, sum(numbers)
+
+
+def _own_seconds() -> float:
+    """Processor time of this process and of its children that have ended."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+def others_share(run: Callable[[], object]) -> float | None:
+    """Share of the processors' time that other programs used while something ran.
+
+    Parameters
+    ----------
+    run : callable
+        What to run.
+
+    Returns
+    -------
+    float or None
+        None where the system does not tell (``/proc/stat``).
+    """
+    try:
+        busy, total = _busy_ticks()
+    except (OSError, ValueError, IndexError):
+        run()
+        return None
+    start = _own_seconds()
+    run()
+    own = (_own_seconds() - start) * os.sysconf("SC_CLK_TCK")
+    busy_now, total_now = _busy_ticks()
+    return max(0.0, busy_now - busy - own) / max(1, total_now - total)
+
+
 def table(repeat: int = 2, *, decode: bool = True, threads: Sequence[int] = (1, 2)) -> list[tuple[str, ...]]:
     """Rows of text: name, what, bursts, and per number of threads wall time and processor time per burst.
 
@@ -235,8 +286,12 @@ def _told(one: Timing) -> str:
 def main() -> int:
     """Print the machine and the table; the exit code of the program."""
     print(machine())
-    for row in table():
+    rows: list[tuple[str, ...]] = []
+    others = others_share(lambda: rows.extend(table()))
+    for row in rows:
         print(" | ".join(row))
+    if others is not None:
+        print(f"other programs used {100 * others:.0f} % of the processors meanwhile")
     return 0
 
 

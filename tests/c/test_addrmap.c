@@ -43,6 +43,14 @@ static const map_case_t cases[] = {
     {{P(COLUMN, 2, 1), P(BANK_GROUP, 2, 1), P(CHANNEL, 2, 1), P(PSEUDO_CHANNEL, 2, 1), P(STACK, 3, 1), P(COLUMN, 2, 2),
       P(BANK, 2, 1), P(ROW, 6, 1), P(SID, 3, 1)},
      9, {{HBM_CHANNEL, HBM_ROW, 0, 1}, {HBM_PSEUDO_CHANNEL, HBM_ROW, 1, 1}, {HBM_BANK_GROUP, HBM_ROW, 2, 1}}, 3, true},
+    /* flips of banks by columns of the same block */
+    {{P(COLUMN, 4, 1), P(BANK, 2, 1), P(CHANNEL, 2, 1), P(PSEUDO_CHANNEL, 2, 1), P(STACK, 3, 1), P(BANK_GROUP, 2, 1),
+      P(SID, 3, 1), P(ROW, 6, 1)},
+     8, {{HBM_BANK_GROUP, HBM_COLUMN, 1, 1}, {HBM_BANK, HBM_COLUMN, 0, 1}}, 2, true},
+    /* a channel flipped by a column within the granule: its parts go to different channels */
+    {{P(COLUMN, 4, 1), P(CHANNEL, 2, 1), P(PSEUDO_CHANNEL, 2, 1), P(STACK, 3, 1), P(BANK_GROUP, 2, 1), P(BANK, 2, 1),
+      P(SID, 3, 1), P(ROW, 6, 1)},
+     8, {{HBM_CHANNEL, HBM_COLUMN, 1, 1}}, 1, false},
 };
 enum { N_CASES = sizeof cases / sizeof cases[0] };
 
@@ -118,8 +126,13 @@ static void the_fast_walk_agrees_with_decode(void)
             const hbm_local_step_t s = map->step[place.local - block * map->block_size];
             int32_t c[8] = {0};
             int64_t bad = 0;
+            const hbm_spot_t spot = hbm_map_spot(map, burst);
             CHECK_EQ(hbm_map_decode(map, &address, 1, false, c, &bad), 0);
-            CHECK_EQ(place.pc, (c[HBM_STACK] * 2 + c[HBM_CHANNEL]) * 2 + c[HBM_PSEUDO_CHANNEL]);
+            CHECK_EQ(spot.pc, (c[HBM_STACK] * 2 + c[HBM_CHANNEL]) * 2 + c[HBM_PSEUDO_CHANNEL]);
+            CHECK_EQ(spot.bank, (c[HBM_SID] * 2 + c[HBM_BANK_GROUP]) * 2 + c[HBM_BANK]);
+            CHECK_EQ(spot.row, c[HBM_ROW]);
+            CHECK_EQ(spot.column, c[HBM_COLUMN]);
+            CHECK_EQ(place.pc, spot.pc);
             CHECK_EQ((b.bank + s.bank) ^ b.flip ^ s.flip, (c[HBM_SID] * 2 + c[HBM_BANK_GROUP]) * 2 + c[HBM_BANK]);
             CHECK_EQ(b.row, c[HBM_ROW]);
             CHECK_EQ(b.column + s.column, c[HBM_COLUMN]);

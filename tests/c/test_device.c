@@ -115,6 +115,30 @@ static void values_that_contradict_each_other_are_named(void)
     }
 }
 
+static void values_that_just_agree_are_allowed(void)
+{
+    static const int equal[][2] = {
+        {F_RC, F_RAS},       {F_CCDL, F_CCDS}, {F_CCDR, F_CCDS},   {F_CCDS, F_BL},         {F_RRDL, F_RRDS},
+        {F_WTRL, F_WTRS},    {F_RFCpb, F_RP},  {F_RFMpb, F_RP},    {F_RFCab, F_RP},        {F_RFMab, F_RP},
+        {F_RP, F_act_reference}, {F_RREFD, F_RFMpb}, {F_RAAMMT, F_RAAIMT}, {F_act_reference, F_act_ticks},
+    };
+    for (size_t i = 0; i < sizeof equal / sizeof equal[0]; i++) {
+        int64_t values[N_FIELDS];
+        int32_t bad = -1;
+        fixture_values(values);
+        values[F_RAAIMT] = 32;
+        values[F_RAAMMT] = 96;
+        CHECK_EQ(create(values, &bad), 0);
+        values[equal[i][0]] = values[equal[i][1]];
+        if (equal[i][1] == F_RP) { /* a refresh may not be shorter than the distance of refreshes */
+            values[F_RREFD] = values[F_RP];
+        }
+        CHECK_EQ(create(values, &bad), 0);
+        CHECK_EQ(bad, -1);
+    }
+    CHECK_EQ(faults_live(), 0);
+}
+
 static void the_number_of_values_must_match(void)
 {
     int64_t values[N_FIELDS + 1] = {0};
@@ -147,4 +171,4 @@ static void free_accepts_nothing(void) { hbm_device_free(NULL); }
 
 TESTS(T(the_fields_have_names_and_meanings), T(values_arrive_under_their_names), T(banks_know_their_group_and_sid),
       T(a_value_outside_its_range_is_named), T(values_that_contradict_each_other_are_named),
-      T(the_number_of_values_must_match), T(running_out_of_memory_is_reported), T(free_accepts_nothing))
+      T(values_that_just_agree_are_allowed), T(the_number_of_values_must_match), T(running_out_of_memory_is_reported), T(free_accepts_nothing))

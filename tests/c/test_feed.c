@@ -139,6 +139,23 @@ static void requests_come_out_as_they_went_in(void)
     hbm_feed_free(&feed);
 }
 
+static void numbered_requests_carry_their_number(void)
+{
+    for (int numbered = 0; numbered < 2; numbered++) {
+        hbm_feed_t feed = {.map = NULL, .number_requests = numbered == 1};
+        for (int i = 0; i < 5; i++) {
+            const hbm_request_t r = {HBM_LONG_AGO, 0, i, 0, false};
+            CHECK_EQ(hbm_feed_request(&feed, &r), 0);
+        }
+        hbm_feed_start_requests(&feed);
+        for (int i = 0; i < 5; i++) {
+            CHECK_EQ(feed.tag, numbered ? i : 0);
+            hbm_feed_step(&feed);
+        }
+        hbm_feed_free(&feed);
+    }
+}
+
 static int fill(void *arg)
 {
     hbm_feed_t feed = {.map = map};
@@ -164,4 +181,5 @@ static void running_out_of_memory_is_reported(void)
 }
 
 TESTS(T(operands_take_turns), T(a_feed_can_be_filled_again), T(requests_come_out_as_they_went_in),
+      T(numbered_requests_carry_their_number),
       T(running_out_of_memory_is_reported))

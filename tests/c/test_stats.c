@@ -70,11 +70,33 @@ static void epochs_may_be_revisited(void)
     static hbm_epochs_t epochs;
     hbm_epochs_init(&epochs, 100);
     hbm_epochs_add(&epochs, 950, HBM_EPOCH_READ);
-    hbm_epochs_seek(&epochs, 120); /* another channel starts earlier */
-    hbm_epochs_add(&epochs, 120, HBM_EPOCH_READ);
+    hbm_epochs_add(&epochs, 120, HBM_EPOCH_READ); /* another channel starts earlier */
+    hbm_epochs_add(&epochs, 899, HBM_EPOCH_ACT);
+    hbm_epochs_add(&epochs, 900, HBM_EPOCH_ACT);
     CHECK_EQ(epochs.count[9][HBM_EPOCH_READ], 1);
     CHECK_EQ(epochs.count[1][HBM_EPOCH_READ], 1);
+    CHECK_EQ(epochs.count[8][HBM_EPOCH_ACT], 1);
+    CHECK_EQ(epochs.count[9][HBM_EPOCH_ACT], 1);
     CHECK_EQ(epochs.used, 10);
+}
+
+static void the_table_is_full_at_its_last_epoch_and_not_before(void)
+{
+    static hbm_epochs_t epochs;
+    hbm_epochs_init(&epochs, 100);
+    hbm_epochs_add(&epochs, 100 * HBM_EPOCHS - 1, HBM_EPOCH_WRITE);
+    CHECK_EQ(epochs.length, 100);
+    CHECK_EQ(epochs.used, HBM_EPOCHS);
+    hbm_epochs_add(&epochs, 100 * HBM_EPOCHS, HBM_EPOCH_WRITE);
+    CHECK_EQ(epochs.length, 200);
+    CHECK_EQ(epochs.count[HBM_EPOCHS / 2 - 1][HBM_EPOCH_WRITE], 1);
+    CHECK_EQ(epochs.count[HBM_EPOCHS / 2][HBM_EPOCH_WRITE], 1);
+    CHECK_EQ(epochs.used, HBM_EPOCHS / 2 + 1);
+    hbm_epochs_init(&epochs, 100);
+    hbm_epochs_add(&epochs, 250, HBM_EPOCH_READ);
+    hbm_epochs_merge(&epochs); /* three epochs become two */
+    CHECK_EQ(epochs.used, 2);
+    CHECK_EQ(epochs.count[1][HBM_EPOCH_READ], 1);
 }
 
 static int fill_log(void *arg)
@@ -103,4 +125,5 @@ static void the_log_grows_and_survives_running_out_of_memory(void)
 
 TESTS(T(buckets_tile_the_line), T(values_beyond_the_ends_go_to_the_end_buckets), T(counters_have_names_in_order),
       T(epochs_keep_every_event_while_they_merge), T(epochs_may_be_revisited),
+      T(the_table_is_full_at_its_last_epoch_and_not_before),
       T(the_log_grows_and_survives_running_out_of_memory))

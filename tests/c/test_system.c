@@ -380,6 +380,47 @@ static void accesses_that_make_no_sense_are_refused(void)
     }
 }
 
+/* Reads 64 KiB twice through a filter that holds it, then writes over it and reads something else. */
+static int serve_through_l2(void *arg)
+{
+    const hbm_access_t twice[] = {{.base = 0, .run_bytes = 65536, .operation = 0},
+                                  {.base = 0, .run_bytes = 65536, .operation = 1}};
+    const hbm_access_t displace[] = {{.base = 0, .run_bytes = 65536, .operation = 2, .is_write = true},
+                                     {.base = 1 << 20, .run_bytes = 65536, .operation = 3}};
+    const hbm_policy_t policy = usual_policy();
+    hbm_system_t *system = NULL;
+    hbm_operation_result_t o[4];
+    int64_t end = 0, counts[3];
+    int32_t bad = 0;
+    int ret = hbm_system_create(device, map, &policy, 2, &system);
+
+    (void)arg;
+    ret = ret != 0 ? ret : hbm_system_set_l2(system, 65536, 128, 16);
+    ret = ret != 0 ? ret : hbm_system_wave(system, twice, 2, 0, 8, true, false, &end, &bad);
+    ret = ret != 0 ? ret : hbm_system_wave(system, displace, 2, end, 8, true, false, &end, &bad);
+    ret = ret != 0 ? ret : hbm_system_finish(system, &end);
+    if (ret == 0) {
+        CHECK_EQ(hbm_system_operations(system, 0, 4, o), 0);
+        hbm_system_l2_counts(system, counts);
+        CHECK_EQ(o[0].bursts_read, 1024);
+        CHECK_EQ(o[1].bursts_read, 0);
+        CHECK_EQ(o[2].bursts_written, 0);
+        CHECK_EQ(o[3].bursts_read, 1024);
+        CHECK_EQ(o[3].bursts_written, 1024); /* what it displaced */
+        CHECK_EQ(counts[0], 2048);
+        CHECK_EQ(counts[1], 2048);
+        CHECK_EQ(counts[2], 1024);
+    }
+    hbm_system_free(system);
+    return ret;
+}
+
+static void the_l2_lets_through_only_what_it_misses(void)
+{
+    REQUIRE(setup());
+    CHECK(faults_sweep(serve_through_l2, NULL) >= 20);
+}
+
 static void nothing_is_taken_after_the_end(void)
 {
     const hbm_policy_t policy = usual_policy();
@@ -443,6 +484,7 @@ TESTS(T(every_request_that_goes_in_comes_out), T(every_byte_of_an_operation_is_m
       T(the_log_is_ordered_and_complete), T(threads_change_nothing),
       T(skipping_changes_nothing), T(two_systems_do_not_disturb_each_other),
       T(addresses_outside_are_named_before_anything_runs), T(wrapping_reads_what_lies_behind_the_end_at_the_start),
-      T(accesses_that_make_no_sense_are_refused), T(nothing_is_taken_after_the_end),
+      T(accesses_that_make_no_sense_are_refused), T(the_l2_lets_through_only_what_it_misses),
+      T(nothing_is_taken_after_the_end),
       T(running_out_of_memory_is_reported), T(threads_that_do_not_start_are_not_missed),
       T(requests_and_operations_do_not_mix_silently), T(free_accepts_nothing))

@@ -34,7 +34,6 @@ ROOMS: dict[str, set[str]] = {
 PARTS = {
     "account": "channel",
     "idle": "channel",
-    "idle": "channel",
     "step_": "channel",
     "readout": "system",
     "sched": "policy",

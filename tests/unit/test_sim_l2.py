@@ -82,7 +82,7 @@ def random_program(seed: int, n: int = 60, reach: int = 1 << 16) -> list[Any]:
         L2(16384, line_bytes=1024, ways=2),
         L2(10_000, line_bytes=128, ways=3),  # 26 sets: any number will do
         L2(128 * 16),  # one set
-        L2(1 << 30),
+        L2(1 << 24),
     ],
     ids=str,
 )

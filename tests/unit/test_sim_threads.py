@@ -181,7 +181,7 @@ def n_native_threads() -> int:
 @pytest.mark.parametrize("progress", [False, True])
 def test_interrupt_between_waves_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch, progress: bool) -> None:
     system = cases.small(channels=4)
-    want = simulate(system, program(), threads=3)
+    want = simulate(system, program(), threads=3, progress=progress)  # tqdm keeps a thread of its own
     gc.collect()
     before = n_native_threads()
     made = []
