@@ -49,6 +49,7 @@ int hbm_channel_init(hbm_channel_t *self, const hbm_device_t *device, const hbm_
         hbm_timing_init(&pc->timing);
         for (int b = 0; b < HBM_MAX_BANKS; b++) {
             pc->open_row[b] = -1;
+            pc->last_use[b] = HBM_LONG_AGO;
             pc->account.refresh_end[b] = pc->account.act[b] = HBM_LONG_AGO;
             pc->account.window_from[b] = pc->account.window_to[b] = HBM_LONG_AGO;
         }

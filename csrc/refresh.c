@@ -8,6 +8,22 @@ static int first_behind(uint64_t set, int last)
     return hbm_lowest(behind != 0 ? behind : set);
 }
 
+/* The bank of `set` used last, among equals the first behind `last` in cyclic order; set is not empty. */
+static int used_last(const hbm_pc_t *pc, uint64_t set, int last)
+{
+    const int first = first_behind(set, last);
+    const uint64_t from = ~UINT64_C(0) << first;
+    int best = first;
+
+    for (uint64_t m = set & from; m != 0; m &= m - 1) {
+        best = pc->last_use[hbm_lowest(m)] > pc->last_use[best] ? hbm_lowest(m) : best;
+    }
+    for (uint64_t m = set & ~from; m != 0; m &= m - 1) {
+        best = pc->last_use[hbm_lowest(m)] > pc->last_use[best] ? hbm_lowest(m) : best;
+    }
+    return best;
+}
+
 static void set_target(hbm_pc_t *pc, int bank, bool rfm)
 {
     pc->refresh.target = bank;
@@ -51,7 +67,7 @@ static void choose_per_bank(hbm_pc_t *pc, const hbm_device_t *device, const hbm_
         const uint64_t quiet =
             r->set & ~(hbm_queue_banks(&pc->queue[HBM_READ]) | hbm_queue_banks(&pc->queue[HBM_WRITE]));
         if (quiet != 0) {
-            set_target(pc, first_behind(quiet, r->last), false);
+            set_target(pc, used_last(pc, quiet, r->last), false);
         }
     }
 }
@@ -75,7 +91,7 @@ const hbm_refresh_policy_t *hbm_refresh_policy(int32_t i)
 {
     static const hbm_refresh_policy_t table[] = {
         {{"refresh", "per_bank",
-          "REFpb every tREFI / banks: idle banks first, any bank once `postpone` are owed; every bank once per round",
+          "REFpb every tREFI / banks: of the idle banks the one used last, any bank once `postpone` are owed; each once a round",
           "postpone, pull_in, multiplier"},
          true, true, choose_per_bank},
         {{"refresh", "all_bank", "REFab every tREFI; at once when idle, else once `postpone` are owed",

@@ -47,12 +47,12 @@ HBM_INLINE void issue_column(hbm_channel_t *self, hbm_pc_t *pc, int bank, hbm_ti
     if (!plain) {
         complete(pc, e->tag, done, false);
         pc->columns_since_act[bank]++;
-        pc->last_use[bank] = t;
         if (self->log.on) {
             const int command = is_write ? (closes ? HBM_CMD_WRA : HBM_CMD_WR) : (closes ? HBM_CMD_RDA : HBM_CMD_RD);
             log_command(self, pc, command, bank, e->row, e->column, t);
         }
     }
+    pc->last_use[bank] = t;
     hbm_queue_pop_hit(q, bank);
     self->column_free = t + d->column_ticks;
     self->column_first = pc->other;

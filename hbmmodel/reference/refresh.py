@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from hbmmodel.reference.policy import ChannelPolicy
 from hbmmodel.reference.queues import Queue
-from hbmmodel.reference.timing import Command, History
+from hbmmodel.reference.timing import Command, Event, History
 
 
 @dataclass(frozen=True)
@@ -132,10 +132,13 @@ class RefreshEngine:
         if self.owed >= max(1, self._postpone):
             return Target(in_order[0], Command.REFpb)
         if self.owed >= 1 or (self.owed > -self._pull_in and self._queues_empty()):
-            for bank in in_order:
-                if not self._in_either_queue(bank):
-                    return Target(bank, Command.REFpb)
+            quiet = [bank for bank in in_order if not self._in_either_queue(bank)]
+            if quiet:  # max takes the first of equals
+                return Target(max(quiet, key=self._last_use), Command.REFpb)
         return None
+
+    def _last_use(self, bank: int) -> int:
+        return max(self._history.last(event, bank) for event in (Event.ACT, Event.READ, Event.WRITE))
 
     def _all_bank_due(self) -> bool:
         if self.owed >= max(1, self._postpone) or (self.owed >= 1 and self._queues_empty()):
