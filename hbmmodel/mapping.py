@@ -1,7 +1,7 @@
 """Address maps: names and expressions for how a physical address becomes stack, channel, bank, row and column.
 
-Owns the grammar, its check against a device, and the explanation of single addresses; the arithmetic is the core's.  Must
-not know timing or traces.
+Owns the grammar, its check against a device, and the explanation of single addresses; the arithmetic is the core's.
+Must not know timing or traces.
 
 Grammar, most significant first::
 
@@ -72,8 +72,8 @@ class AddressMap:
 
     Source
     ------
-    The standards leave address maps to the host.  Bank groups lie lowest, so that consecutive bursts of a pseudo-channel meet
-    tCCDS; SIDs lie above the columns, because every change of SID costs tCCDR.
+    The standards leave address maps to the host.  Bank groups lie lowest, so that consecutive bursts of a
+    pseudo-channel meet tCCDS; SIDs lie above the columns, because every change of SID costs tCCDR.
 
     Examples
     --------
@@ -204,11 +204,15 @@ class AddressMap:
         low_group = min(bits, group_bits)
         low_column = min(bits - low_group, column_bits)
         if low_group + low_column < bits:
-            raise HbmMapError(f"granule of {granule_bursts} bursts is larger than a row of all bank groups; make it smaller")
+            raise HbmMapError(
+                f"granule of {granule_bursts} bursts is larger than a row of all bank groups; make it smaller"
+            )
         parts = {
             "column": _slice("column", column_bits, low_column, column_bits),
             "bank_group": _slice("bank_group", group_bits, low_group, group_bits),
-            "granule": _slice("column", low_column, 0, column_bits) + " " + _slice("bank_group", low_group, 0, group_bits),
+            "granule": _slice("column", low_column, 0, column_bits)
+            + " "
+            + _slice("bank_group", low_group, 0, group_bits),
             "bank_bits": f"[{(bank_bits or 0) - 1}:0]",
             "channel_bits": f"[{(channel_bits or 0) - 1}:0]",
         }

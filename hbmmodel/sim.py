@@ -1,7 +1,7 @@
 """`simulate`: drives a trace through a system and wraps what the core counted.
 
-Owns the three issue modes, the grouping of operations into waves, progress and the conservation checks; must not know file
-formats or how a report looks.  Everything that is done per burst happens in C.
+Owns the three issue modes, the grouping of operations into waves, progress and the conservation checks; must not know
+file formats or how a report looks.  Everything that is done per burst happens in C.
 """
 
 from __future__ import annotations
@@ -91,8 +91,9 @@ class _Moved:
 def waves(operations: Iterable[Operation], limit: int = WAVE_MAX) -> Iterator[list[Operation]]:
     """Group operations, in order, into waves whose members do not depend on each other.
 
-    Two operations depend on each other when one writes bytes of a span that the other reads or writes.  A wave ends before
-    the first operation that depends on a member, so the start of every wave is the end of all that its members wait for.
+    Two operations depend on each other when one writes bytes of a span that the other reads or writes.  A wave ends
+    before the first operation that depends on a member, so the start of every wave is the end of all that its members
+    wait for.
 
     Parameters
     ----------
@@ -153,10 +154,10 @@ def simulate(
     trace : RequestTrace or OpTrace
         From `hbmmodel.read_trace` or `Trace.from_requests`.
     mode : {"asap", "paced", "closed"}, optional
-        ``asap``: everything is offered as early as it is accepted.  ``paced``: requests arrive, and operations start, at the
-        trace's time stamps.  ``closed``: an operation starts when those before it that it depends on have finished, one
-        host round trip later (see `waves`).  Default: ``closed`` for operations; for requests ``paced`` if they have times,
-        else ``asap``.
+        ``asap``: everything is offered as early as it is accepted.  ``paced``: requests arrive, and operations start,
+        at the trace's time stamps.  ``closed``: an operation starts when those before it that it depends on have
+        finished, one host round trip later (see `waves`).  Default: ``closed`` for operations; for requests ``paced``
+        if they have times, else ``asap``.
     order : {"tile", "stream"}
         Operands of the operations of a wave take turns, or come one after the other.
     tile_bytes : int, optional
@@ -489,7 +490,9 @@ def _addresses_of_vectors(vector: NDArray[np.int32], system: System) -> NDArray[
     """Device coordinates (channel, pseudo-channel, SID, bank group, bank, row, column) as addresses of this system."""
     levels = ("channel", "pseudo_channel", "sid", "bank_group", "bank", "row", "column")
     if vector.shape[1] != len(levels):
-        raise HbmArgumentError(f"address vectors have {vector.shape[1]} entries; HBM needs {len(levels)}: {', '.join(levels)}")
+        raise HbmArgumentError(
+            f"address vectors have {vector.shape[1]} entries; HBM needs {len(levels)}: {', '.join(levels)}"
+        )
     stack = np.zeros((len(vector), 1), dtype=np.int32)
     return system.map.encode(np.hstack([stack, vector.astype(np.int32)]))
 
@@ -499,7 +502,9 @@ def _ticks_of_ps(time_ps: NDArray[np.int64] | None, system: System, name: str) -
     assert time_ps is not None
     numerator, denominator = system.tick_ps.numerator, system.tick_ps.denominator
     if len(time_ps) and int(time_ps[-1]) * denominator >= 1 << 62:
-        raise HbmArgumentError(f"{name}: times reach {int(time_ps[-1])} ps; at most {(1 << 62) // denominator} ps can be simulated")
+        raise HbmArgumentError(
+            f"{name}: times reach {int(time_ps[-1])} ps; at most {(1 << 62) // denominator} ps can be simulated"
+        )
     scaled = time_ps * np.int64(denominator)
     return np.ascontiguousarray(-(-scaled // np.int64(numerator)))
 

@@ -68,11 +68,11 @@ def test_every_bank_is_refreshed_as_often_as_is_due(name: str, variant: str, mul
         assert len(counts) == banks
         assert counts.max() - counts.min() <= 1  # no bank twice before every bank once
         assert np.abs(counts - due // banks).max() <= 1
-        # At no time are more owed than may be postponed, but for what waits behind the bank in work.
+        # Half a set may be postponed; what a busy controller does not get rid of stays far below the limit of 8 sets.
         issued = np.searchsorted(here["tick"], np.arange(interval, end, interval), side="right")
         owed = (np.arange(interval, end, interval) - pc * (interval // 2)) // interval - issued
         assert owed.min() >= 0
-        assert owed.max() <= banks // 2 + 8
+        assert owed.max() <= 2 * banks
     assert result.summary["n_ref_pb"] == len(log)
     assert result.summary["n_ref_ab"] == 0
 
@@ -174,9 +174,17 @@ def test_hammered_banks_get_refresh_management(refresh: str, raaimt: int) -> Non
     assert hbm.check(system, log) == []
     managed = log[np.isin(log["command"], [Command.RFMpb, Command.RFMab])]
     assert len(managed) == summary["n_rfm_pb"] + summary["n_rfm_ab"]
-    refreshes = summary["n_ref_pb"] + summary["n_ref_ab"]
-    credit = 0 if refresh == "per_bank" else refreshes
-    assert len(managed) >= summary["n_act"] // raaimt - credit - 20
+    # Every bank's activations are paid by RFM, by refreshes (as much each, at most), or are fewer than RAAIMT.
+    refreshed = log[np.isin(log["command"], [Command.REFpb])]
+    for pc in (0, 1):
+        for bank in (0, 3):
+            n_act, n_rfm, n_ref = (
+                np.count_nonzero((rows["pseudo_channel"] == pc) & (flat_bank(rows, system) == bank))
+                for rows in (log[log["command"] == Command.ACT], managed, refreshed)
+            )
+            n_ref += np.count_nonzero((log["command"] == Command.REFab) & (log["pseudo_channel"] == pc))
+            assert n_rfm <= n_act // raaimt
+            assert n_act < raaimt * (n_rfm + n_ref + 2)
     assert len(managed) > (50 if raaimt == 4 else 5)
     assert set(flat_bank(managed, system)) <= {0, 3}
 
