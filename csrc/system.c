@@ -77,7 +77,7 @@ int hbm_system_set_l2(hbm_system_t *self, int64_t size_bytes, int64_t line_bytes
 {
     const int64_t burst = self->device.burst_bytes;
 
-    if (self->l2 != NULL || line_bytes % burst != 0 || line_bytes / burst > 32) {
+    if (self->l2 != NULL || line_bytes < burst || line_bytes > 32 * burst || line_bytes % burst != 0 || size_bytes < 1) {
         return HBM_ERR_BAD_ARGUMENT;
     }
     return hbm_l2_create(size_bytes / burst, (int32_t)(line_bytes / burst), ways, &self->l2);

@@ -110,7 +110,7 @@ cdef class CoreDevice:
 
 
 cdef class CoreMap:
-    """An address map: pieces (field, radix, multiplier) from the low end, and XOR terms (target, source, shift, mask)."""
+    """An address map: pieces (field, radix, multiplier) from the low end, XOR terms (target, source, shift, mask)."""
 
     cdef hbm_map_t *ptr
     cdef readonly CoreDevice device
@@ -287,8 +287,8 @@ cdef class CoreSystem:
     def operations(self, int32_t n):
         """Table of the first n operations: dict of int64 arrays."""
         cdef int code
-        dtype = np.dtype([(name, np.int64) for name in ("end_tick", "bursts_read", "bursts_written", "row_hits",
-                                                         "row_misses", "row_conflicts")])
+        names = ("end_tick", "bursts_read", "bursts_written", "row_hits", "row_misses", "row_conflicts")
+        dtype = np.dtype([(name, np.int64) for name in names])
         out = np.zeros(n, dtype=dtype)
         cdef char[::1] raw
         if n > 0:
@@ -352,7 +352,6 @@ cdef object read_commands(int64_t n, hbm_system_t *system, hbm_channel_run_t *ru
     """Copies a log in blocks through the C struct into the packed dtype of the package."""
     cdef hbm_command_t *block
     cdef int64_t first = 0
-    cdef int64_t i
     cdef int64_t m
     cdef int64_t step = 1 << 16 if run == NULL else n
     cdef char[::1] raw
@@ -361,7 +360,7 @@ cdef object read_commands(int64_t n, hbm_system_t *system, hbm_channel_run_t *ru
         return out
     size = sizeof(hbm_command_t)
     padded = np.dtype({
-        "names": ["tick", "stack", "channel", "pseudo_channel", "command", "sid", "bank_group", "bank", "row", "column"],
+        "names": list(COMMAND_DTYPE.names),
         "formats": ["<i8", "<u2", "<u2", "u1", "u1", "u1", "u1", "u1", "<u4", "<u2"],
         "offsets": [0, 8, 10, 12, 13, 14, 15, 16, 20, 24],
         "itemsize": size,

@@ -35,7 +35,7 @@ FIELDS = ("stack", "channel", "pseudo_channel", "sid", "bank_group", "bank", "ro
 
 _INTERLEAVE = "stack channel pseudo_channel"
 
-#: name -> (pieces above the interleave, pieces of the granule below it are made from column and bank group, flips)
+#: Name -> expression; {column}, {bank_group} and {granule} are what the granule leaves above and takes below the interleave.
 NAMED_MAPS: dict[str, str] = {
     "row-bank-column-channel": "row sid bank {column} {bank_group} " + _INTERLEAVE + " {granule}",
     "row-bank-column-channel-hashed": "row sid bank {column} {bank_group} "
@@ -83,7 +83,7 @@ class AddressMap:
     >>> m.expression
     'row sid bank column[4:2] stack channel pseudo_channel column[1:0] bank_group'
     >>> [int(x) for x in m.decode([0x1234_5678])[0]]
-    [3, 5, 0, 0, 1, 9, 24, 29]
+    [1, 11, 0, 0, 1, 3, 12, 9]
     >>> int(m.encode(m.decode([0x1234_5660]))[0]) == 0x1234_5660
     True
     """

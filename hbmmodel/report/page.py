@@ -21,7 +21,8 @@ STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .15rem .7rem; text-align: right; border-bottom: 1px solid color-mix(in srgb, currentColor 18%, transparent); }
+th, td { padding: .15rem .7rem; text-align: right; border-bottom: 1px solid; }
+th, td { border-color: color-mix(in srgb, currentColor 18%, transparent); }
 th.left, td.left { text-align: left; }
 td.bar { width: 24rem; text-align: left; }
 td.bar div { background: #2f7ebc; height: .8rem; min-width: 1px; }
