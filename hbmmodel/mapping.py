@@ -35,7 +35,7 @@ FIELDS = ("stack", "channel", "pseudo_channel", "sid", "bank_group", "bank", "ro
 
 _INTERLEAVE = "stack channel pseudo_channel"
 
-#: Name -> expression; {column}, {bank_group} and {granule} are what the granule leaves above and takes below the interleave.
+#: Name -> expression. {column} and {bank_group} are what {granule} leaves for above the interleave.
 NAMED_MAPS: dict[str, str] = {
     "row-bank-column-channel": "row sid bank {column} {bank_group} " + _INTERLEAVE + " {granule}",
     "row-bank-column-channel-hashed": "row sid bank {column} {bank_group} "
