@@ -107,6 +107,7 @@ static void find_form(hbm_map_t *self)
         for (int32_t k = 0; k < low; k++) {
             if (selects_pc(self->xor_term[x].target) && self->piece[k].field == self->xor_term[x].source) {
                 self->interleaved = false;
+                self->granule_bursts = 1;
             }
         }
     }

@@ -18,6 +18,7 @@ typedef struct {
     hbm_tick_t next_due;
     int64_t owed;
     int64_t choose_above; /* a target is chosen only while more than this are owed */
+    hbm_tick_t rest;  /* a bank left alone for so long is taken to be done with */
     uint64_t set;     /* banks not refreshed since the set was last full */
     int32_t last;     /* bank refreshed last; the cyclic order starts behind it */
     int32_t target;   /* bank waiting for its REFpb or RFMpb, or HBM_REFRESH_NO_TARGET */

@@ -29,7 +29,7 @@ typedef struct {
     bool active;
     bool per_bank;
     /* Chooses a target or goes pending when it is time; called on rising edges when neither is set. */
-    void (*choose)(hbm_pc_t *pc, const hbm_device_t *device, const hbm_policies_t *policies);
+    void (*choose)(hbm_pc_t *pc, const hbm_device_t *device, const hbm_policies_t *policies, hbm_tick_t t);
 } hbm_refresh_policy_t;
 
 struct hbm_policies {

@@ -8,18 +8,23 @@ static int first_behind(uint64_t set, int last)
     return hbm_lowest(behind != 0 ? behind : set);
 }
 
-/* The bank of `set` used last, among equals the first behind `last` in cyclic order; set is not empty. */
-static int used_last(const hbm_pc_t *pc, uint64_t set, int last)
+/* Of the banks of `set` that have been left alone for `rest` ticks, the one used last; among equals, or if none has, the
+ * first behind `last` in cyclic order.  set is not empty. */
+static int just_left(const hbm_pc_t *pc, uint64_t set, int last, hbm_tick_t before)
 {
     const int first = first_behind(set, last);
     const uint64_t from = ~UINT64_C(0) << first;
+    hbm_tick_t used = INT64_MIN;
     int best = first;
 
-    for (uint64_t m = set & from; m != 0; m &= m - 1) {
-        best = pc->last_use[hbm_lowest(m)] > pc->last_use[best] ? hbm_lowest(m) : best;
-    }
-    for (uint64_t m = set & ~from; m != 0; m &= m - 1) {
-        best = pc->last_use[hbm_lowest(m)] > pc->last_use[best] ? hbm_lowest(m) : best;
+    for (int half = 0; half < 2; half++) {
+        for (uint64_t m = set & (half == 0 ? from : ~from); m != 0; m &= m - 1) {
+            const int b = hbm_lowest(m);
+            if (pc->last_use[b] <= before && pc->last_use[b] > used) {
+                used = pc->last_use[b];
+                best = b;
+            }
+        }
     }
     return best;
 }
@@ -42,14 +47,15 @@ static bool choose_rfm(hbm_pc_t *pc, const hbm_device_t *device)
     return false;
 }
 
-static void choose_none(hbm_pc_t *pc, const hbm_device_t *device, const hbm_policies_t *policies)
+static void choose_none(hbm_pc_t *pc, const hbm_device_t *device, const hbm_policies_t *policies, hbm_tick_t t)
 {
+    (void)t;
     (void)pc;
     (void)device;
     (void)policies;
 }
 
-static void choose_per_bank(hbm_pc_t *pc, const hbm_device_t *device, const hbm_policies_t *policies)
+static void choose_per_bank(hbm_pc_t *pc, const hbm_device_t *device, const hbm_policies_t *policies, hbm_tick_t t)
 {
     hbm_refresh_state_t *r = &pc->refresh;
     const int64_t postpone = policies->config.postpone;
@@ -67,16 +73,17 @@ static void choose_per_bank(hbm_pc_t *pc, const hbm_device_t *device, const hbm_
         const uint64_t quiet =
             r->set & ~(hbm_queue_banks(&pc->queue[HBM_READ]) | hbm_queue_banks(&pc->queue[HBM_WRITE]));
         if (quiet != 0) {
-            set_target(pc, used_last(pc, quiet, r->last), false);
+            set_target(pc, just_left(pc, quiet, r->last, t - r->rest), false);
         }
     }
 }
 
-static void choose_all_bank(hbm_pc_t *pc, const hbm_device_t *device, const hbm_policies_t *policies)
+static void choose_all_bank(hbm_pc_t *pc, const hbm_device_t *device, const hbm_policies_t *policies, hbm_tick_t t)
 {
     hbm_refresh_state_t *r = &pc->refresh;
     const bool idle = hbm_pc_idle(pc);
 
+    (void)t;
     if (choose_rfm(pc, device)) {
         return;
     }
@@ -91,7 +98,7 @@ const hbm_refresh_policy_t *hbm_refresh_policy(int32_t i)
 {
     static const hbm_refresh_policy_t table[] = {
         {{"refresh", "per_bank",
-          "REFpb every tREFI / banks: of the idle banks the one used last, any bank once `postpone` are owed; each once a round",
+          "REFpb every tREFI / banks: of the idle banks the one just left, any bank once `postpone` are owed; each once a round",
           "postpone, pull_in, multiplier"},
          true, true, choose_per_bank},
         {{"refresh", "all_bank", "REFab every tREFI; at once when idle, else once `postpone` are owed",
@@ -110,6 +117,7 @@ void hbm_refresh_init(hbm_pc_t *pc, const hbm_device_t *device, const hbm_polici
     r->interval = hbm_max(2, full / policies->config.refresh_scale);
     r->next_due = policies->refresh->active ? r->interval + pc->index * (r->interval / 2) : HBM_NEVER;
     r->choose_above = !policies->refresh->active ? INT64_MAX : device->RAAIMT > 0 ? INT64_MIN : -policies->config.pull_in;
+    r->rest = (policies->config.read_queue + policies->config.write_queue) * device->CCDS;
     r->set = hbm_low_bits(device->banks);
     r->last = device->banks - 1; /* so that the cyclic order starts with bank 0 */
     r->target = HBM_REFRESH_NO_TARGET;

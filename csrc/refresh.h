@@ -24,7 +24,7 @@ HBM_INLINE void hbm_refresh_look(hbm_pc_t *pc, const hbm_device_t *device, const
         r->next_due += r->interval;
     }
     if (r->target == HBM_REFRESH_NO_TARGET && !r->pending) {
-        policies->refresh->choose(pc, device, policies);
+        policies->refresh->choose(pc, device, policies, t);
         if (r->target != HBM_REFRESH_NO_TARGET || r->pending) {
             pc->refresh_at = t;
             pc->row_at = hbm_min(pc->row_at, t);

@@ -229,6 +229,14 @@ static bool try_refresh(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t)
     return false;
 }
 
+/* A REFpb or RFMpb waits for other banks only (tRRD, tFAW): without precedence ACTs, which are legal two ticks before it,
+ * would keep it waiting for ever. */
+static bool refresh_holds(const hbm_pc_t *pc, hbm_tick_t t)
+{
+    const int bank = pc->refresh.target;
+    return bank != HBM_REFRESH_NO_TARGET && !(pc->open & hbm_bit(bank)) && pc->timing.ref_ok[bank] <= t;
+}
+
 static bool try_row(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t)
 {
     const hbm_scheduler_t *s = self->policies->scheduler;
@@ -244,7 +252,11 @@ static bool try_row(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t)
         const uint64_t others =
             (s->others == NULL ? q->other_banks : s->others(pc, self->policies, pc->direction)) & ~pc->blocked;
         if (pc->act_at <= t && even) {
-            act = find_act(self, pc, others, t);
+            if (refresh_holds(pc, t)) {
+                pc->act_at = t + 2;
+            } else {
+                act = find_act(self, pc, others, t);
+            }
         }
         if (pc->pre_at <= t && pre_edge) {
             pre = find_pre(self, pc, others, t);

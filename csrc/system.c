@@ -174,6 +174,7 @@ typedef struct {
     bool wrap;
     int64_t last; /* the last burst of the run before, so that runs meeting inside a burst move it once */
     int64_t held;
+    bool flushed; /* a part of the wave runs already */
 } expansion_t;
 
 static int add_local(expansion_t *x, int32_t pc, int64_t first, int64_t end)
@@ -303,6 +304,7 @@ static int flush_held(expansion_t *x)
     x->is_write = is_write;
     x->index += 2; /* what follows is a new stream */
     x->held = 0;
+    x->flushed = true;
     start_feeds(x->system, x->start, x->tile);
     return ret != 0 ? ret : run_touched(x->system, HBM_UNTIL_ACCEPTED);
 }
@@ -391,7 +393,7 @@ static int grow_tallies(hbm_system_t *self, const hbm_access_t *accesses, int32_
 int hbm_system_wave(hbm_system_t *self, const hbm_access_t *accesses, int32_t n, int64_t start, int32_t tile_bursts,
                     bool drain, bool wrap, int64_t *end_tick, int32_t *bad)
 {
-    expansion_t x = {self, NULL, 0, false, start, tile_bursts, wrap, -1, 0};
+    expansion_t x = {self, NULL, 0, false, start, tile_bursts, wrap, -1, 0, false};
     int ret = 0;
 
     *bad = -1;
@@ -417,6 +419,9 @@ int hbm_system_wave(hbm_system_t *self, const hbm_access_t *accesses, int32_t n,
         return ret;
     }
     start_feeds(self, start, tile_bursts);
+    for (int32_t i = 0; drain && x.flushed && i < self->map.n_pc; i++) {
+        touch(self, i); /* what the first parts of the wave left in other channels must come back too */
+    }
     ret = run_touched(self, drain ? HBM_UNTIL_READ : HBM_UNTIL_ACCEPTED);
     for (int32_t w = 0; w < self->n_workers; w++) {
         for (int32_t i = 0; i < n; i++) {

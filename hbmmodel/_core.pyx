@@ -198,21 +198,28 @@ cdef class CoreSystem:
     def __dealloc__(self):
         hbm_system_free(self.ptr)
 
-    cdef int enter(self) except -1:
+    cdef int idle(self) except -1:
         if self.busy:
             raise HbmBusyError("this system is running in another thread; make one system per thread")
+        return 0
+
+    cdef int enter(self) except -1:
+        self.idle()
         self.busy = True
         return 0
 
     def set_l2(self, int64_t size_bytes, int64_t line_bytes, int32_t ways):
         """Put an on-chip filter before the stacks; before the first input."""
-        cdef int code = hbm_system_set_l2(self.ptr, size_bytes, line_bytes, ways)
+        cdef int code
+        self.idle()
+        code = hbm_system_set_l2(self.ptr, size_bytes, line_bytes, ways)
         if code != 0:
             raise_for(code, f"l2 of {size_bytes} bytes, lines of {line_bytes} bytes, {ways} ways")
 
     def l2_counts(self):
         """hits, misses and writebacks of the filter, in bursts."""
         cdef int64_t[3] counts
+        self.idle()
         hbm_system_l2_counts(self.ptr, counts)
         return {"hits": counts[0], "misses": counts[1], "writebacks": counts[2]}
 
@@ -249,12 +256,13 @@ cdef class CoreSystem:
         cdef int64_t end = 0
         cdef int code = 0
         cdef const int64_t[::1] offsets
-        cdef hbm_access_t *list_of = <hbm_access_t *>calloc(max(n, 1), sizeof(hbm_access_t))
-        if list_of == NULL:
-            raise MemoryError
+        cdef hbm_access_t *list_of = NULL
         keep = []
         self.enter()
         try:
+            list_of = <hbm_access_t *>calloc(max(n, 1), sizeof(hbm_access_t))
+            if list_of == NULL:
+                raise_for(-1, "")
             for i in range(n):
                 base, run_bytes, dims, row_offsets, is_write, operation = accesses[i]
                 if len(dims) > MAX_DIMS:
@@ -276,6 +284,8 @@ cdef class CoreSystem:
                 list_of[i].operation = operation
             with nogil:
                 code = hbm_system_wave(self.ptr, list_of, n, start, tile_bursts, drain, wrap, &end, &bad)
+            if code != 0 and bad < 0:
+                raise_for(code, "")
             if code != 0:
                 message = hbm_strerror(code).decode()
                 raise BY_CODE.get(code, HbmInternalError)(message, bad)
@@ -287,6 +297,7 @@ cdef class CoreSystem:
     def operations(self, int32_t n):
         """Table of the first n operations: dict of int64 arrays."""
         cdef int code
+        self.idle()
         names = ("end_tick", "bursts_read", "bursts_written", "row_hits", "row_misses", "row_conflicts")
         dtype = np.dtype([(name, np.int64) for name in names])
         out = np.zeros(n, dtype=dtype)
@@ -315,6 +326,7 @@ cdef class CoreSystem:
     def counters(self):
         """Counters by name: int64 arrays over pseudo-channels."""
         cdef int64_t[:, ::1] view
+        self.idle()
         names = counter_names()
         table = np.zeros((hbm_system_n_pseudo_channels(self.ptr), len(names)), dtype=np.int64)
         view = table
@@ -324,6 +336,7 @@ cdef class CoreSystem:
     def histogram(self):
         """Read latencies: uint64 counts per bucket of `histogram_edges`."""
         cdef uint64_t[::1] view
+        self.idle()
         out = np.zeros(hbm_histogram_n_buckets(), dtype=np.uint64)
         view = out
         hbm_system_histogram(self.ptr, &view[0])
@@ -332,8 +345,10 @@ cdef class CoreSystem:
     def epochs(self):
         """Time series: dict epoch_ticks, bytes_read, bytes_written, n_act, n_ref."""
         cdef int64_t epoch_ticks = 0
-        cdef int64_t n = hbm_system_epochs(self.ptr, &epoch_ticks)
+        cdef int64_t n
         cdef int64_t[:, ::1] view
+        self.idle()
+        n = hbm_system_epochs(self.ptr, &epoch_ticks)
         table = np.zeros((4, max(n, 1)), dtype=np.int64)
         view = table
         code = hbm_system_epoch_table(self.ptr, n, &view[0, 0])
@@ -344,7 +359,9 @@ cdef class CoreSystem:
 
     def commands(self):
         """The command log, ordered by stack, channel, tick."""
-        cdef int64_t n = hbm_system_n_commands(self.ptr)
+        cdef int64_t n
+        self.idle()
+        n = hbm_system_n_commands(self.ptr)
         return read_commands(n, self.ptr, NULL)
 
 

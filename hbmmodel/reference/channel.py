@@ -227,6 +227,8 @@ class PseudoChannel:
             if self.policy.scheduler == "fcfs" and entry is not self.queue().oldest():
                 continue
             if self.history.open_row[bank] is None:
+                if self.refresh.holds_activates(tick):
+                    continue
                 command = Command.ACT
             elif any(self.hits_open_row(other) and self.admitted(other) for other in entries):
                 continue

@@ -52,6 +52,7 @@ class RefreshEngine:
         self._postpone = policy.postpone
         self._pull_in = policy.pull_in
         self._raaimt = ticks["RAAIMT"]
+        self._rest = (policy.read_queue + policy.write_queue) * ticks["CCDS"]
         self._history = history
         self._queues = queues
         base = ticks["REFI"] if self._mode == "all_bank" else ticks["REFIpb"]
@@ -79,7 +80,7 @@ class RefreshEngine:
         if self.target is not None:
             return
         if self._mode == "per_bank":
-            self.target = self._per_bank_target()
+            self.target = self._per_bank_target(tick)
         else:
             self.pending = self._all_bank_due()
 
@@ -96,6 +97,12 @@ class RefreshEngine:
             is_open = self._history.open_row[self.target.bank] is not None
             return (Command.PREpb if is_open else self.target.command), self.target.bank
         return None
+
+    def holds_activates(self, tick: int) -> bool:
+        """Whether a REFpb or RFMpb waits for other banks only, so that no ACT may go before it."""
+        if self.target is None or self._history.open_row[self.target.bank] is not None:
+            return False
+        return self._history.earliest_of_bank(self.target.command, self.target.bank) <= tick
 
     def record(self, command: Command, bank: int) -> None:
         """Take note of an issued command."""
@@ -126,15 +133,18 @@ class RefreshEngine:
                     return Target(bank, Command.RFMpb)
         return None
 
-    def _per_bank_target(self) -> Target | None:
+    def _per_bank_target(self, tick: int) -> Target | None:
         after_last = [(self._last_refreshed + 1 + i) % self._banks for i in range(self._banks)]
         in_order = [bank for bank in after_last if bank in self._set]
         if self.owed >= max(1, self._postpone):
             return Target(in_order[0], Command.REFpb)
         if self.owed >= 1 or (self.owed > -self._pull_in and self._queues_empty()):
             quiet = [bank for bank in in_order if not self._in_either_queue(bank)]
-            if quiet:  # max takes the first of equals
-                return Target(max(quiet, key=self._last_use), Command.REFpb)
+            left_alone = [bank for bank in quiet if self._last_use(bank) <= tick - self._rest]
+            if left_alone:  # max takes the first of equals
+                return Target(max(left_alone, key=self._last_use), Command.REFpb)
+            if quiet:
+                return Target(quiet[0], Command.REFpb)
         return None
 
     def _last_use(self, bank: int) -> int:

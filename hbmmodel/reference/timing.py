@@ -253,6 +253,14 @@ class History:
             )
         return self._known[key]
 
+    def earliest_of_bank(self, command: Command, bank: int) -> int:
+        """First tick at which no rule of scope "same bank" forbids the command."""
+        return max(
+            self._last[rule.earlier][bank] + rule.ticks
+            for rule in self._rules[command]
+            if rule.scope is Scope.SAME_BANK
+        )
+
     def legal(self, command: Command, bank: int, tick: int) -> bool:
         """Whether the command may be stamped at `tick`, buses apart."""
         return (
