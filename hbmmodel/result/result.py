@@ -226,8 +226,8 @@ def _channels(system: System, end_tick: int, counters: Mapping[str, Any]) -> Tab
             raise HbmInternalError(f"counter {name} has shape {column.shape}; there are {n} pseudo-channels")
         columns[name] = column
     tick_ns = float(system.tick_ps / 1000)
-    moved = columns["bytes_read"] + columns["bytes_written"]
-    columns["bandwidth_gb_per_s"] = _rate(moved, np.full(n, end_tick * tick_ns))
+    over_bus = columns["bytes_read"] + columns["bytes_written"] - columns["reads_forwarded"] * org.burst_bytes
+    columns["bandwidth_gb_per_s"] = _rate(over_bus, np.full(n, end_tick * tick_ns))
     columns["fraction_of_peak"] = columns["bandwidth_gb_per_s"] / (system.peak_gb_per_s / n)
     timed = columns["reads_timed"]
     columns["read_latency_ns_mean"] = tick_ns * np.divide(

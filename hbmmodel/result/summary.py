@@ -60,10 +60,10 @@ _LOST_TEXT = {
 KEYS: dict[str, str] = {
     "time_ns": "from tick 0 to the last event of the last request [ns]",
     "time_ticks": "the same in ticks of half a CK",
-    "bytes_read": "bytes that left the stacks, padding included",
+    "bytes_read": "bytes of completed reads, padding and reads answered from a write queue included",
     "bytes_written": "bytes that entered the stacks, padding included",
     "padding_bytes": "bytes moved only because bursts are whole; None if the trace does not say",
-    "bandwidth_gb_per_s": "(bytes_read + bytes_written) / time_ns [GB/s]",
+    "bandwidth_gb_per_s": "bytes over the data buses (reads_forwarded bursts left out) / time_ns [GB/s]",
     "peak_gb_per_s": "pin bandwidth of all stacks [GB/s]",
     "fraction_of_peak": "bandwidth / peak",
     "read_fraction": "bytes_read / (bytes_read + bytes_written); None if nothing moved",
@@ -172,7 +172,8 @@ def summarise(
     total = {name: int(channels[name].sum(dtype=np.int64)) for name in COUNTERS}
     tick_ns = system.tick_ps / 1000
     moved = total["bytes_read"] + total["bytes_written"]
-    bandwidth = float(moved / (end_tick * tick_ns)) if end_tick else 0.0
+    over_bus = moved - total["reads_forwarded"] * system.device.organisation.burst_bytes
+    bandwidth = float(over_bus / (end_tick * tick_ns)) if end_tick else 0.0
     rows = total["row_hits"] + total["row_misses"] + total["row_conflicts"]
     timed = total["reads_timed"]
     latency_max = int(channels["read_latency_ticks_max"].max(initial=0))

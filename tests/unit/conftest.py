@@ -30,6 +30,7 @@ def synthetic_raw(system: System, seed: int = 0, reads: bool = True, log: bool =
     counters = {name: rng.integers(1, 1000, n) for name in COUNTERS}
     counters.update({name: parts[:, i].copy() for i, name in enumerate(LOST.values())})
     counters["requests_out"] = counters["requests_in"].copy()
+    counters["bytes_read"] += 32 * counters["reads_forwarded"]
     edges = np.concatenate([np.arange(64), 64 + 2 * np.arange(512)]).astype(np.int64)
     latency = rng.integers(40, 1000, 7 * n) if reads else np.empty(0, dtype=np.int64)
     counters["reads_timed"] = np.full(n, 7 if reads else 0)

@@ -357,7 +357,7 @@ def test_report_prints_and_writes(saved: Path, tmp_path: Path, capsys: pytest.Ca
     assert told(capsys, "report", str(saved), "-o", str(tmp_path / "r.md")) == ""
     assert (tmp_path / "r.md").read_text(encoding="utf-8").startswith("# 1 x HBM4")
     assert json.loads(told(capsys, "report", str(saved), "--json"))["summary"]["requests_in"] > 0
-    assert "choose one of .txt, .md" in fails(capsys, "report", str(saved), "-o", "r.html")
+    assert "choose one of .txt, .md" in fails(capsys, "report", str(saved), "-o", "r.pdf")
     (saved / "summary.parquet").unlink()
     assert "summary.parquet is missing" in fails(capsys, "report", str(saved))
     assert "no such directory" in fails(capsys, "report", str(tmp_path / "none"))
