@@ -44,6 +44,13 @@ DEMO_SYSTEM = {"device": "HBM4_8000", "variant": "24Gb_12H", "stacks": 8}
     metavar="N",
     help="Put an on-chip filter of N bytes before the stacks.",
 )
+@click.option(
+    "--request-bytes",
+    type=click.IntRange(1),
+    default=None,
+    metavar="N",
+    help="Size of requests whose trace does not say; a DRAMsim3 line for HBM is 64 [default: one burst].",
+)
 @read_options
 @click.option(
     "--wrap", is_flag=True, help="Fold addresses beyond the capacity back into it instead of refusing them."
@@ -62,6 +69,7 @@ def command(
     mode: str | None,
     order: str,
     l2_bytes: int | None,
+    request_bytes: int | None,
     phases: tuple[str, ...],
     clock_ns: float | None,
     wrap: bool,
@@ -105,6 +113,7 @@ def command(
         progress=not quiet and sys.stderr.isatty(),
         command_log=command_log,
         wrap=wrap,
+        request_bytes=request_bytes,
     )
     if output is not None:
         result.save(output)

@@ -245,6 +245,8 @@ def test_run_passes_everything_on_and_saves(
             "stream",
             "--l2-bytes",
             "1048576",
+            "--request-bytes",
+            "64",
             "--phase",
             "decode0",
             "--threads",
@@ -263,6 +265,7 @@ def test_run_passes_everything_on_and_saves(
         "progress": False,
         "command_log": True,
         "wrap": True,
+        "request_bytes": 64,
     }
     assert fake_run["system"].n_pseudo_channels == 2
     assert "of the 64 GB/s peak" in text and text.endswith(f"Saved in {target}\n")

@@ -1,0 +1,47 @@
+"""What a run keeps track of while it goes on: what was asked for, and a bar for the person who waits.
+
+Owns the record `Moved` and the bar; must not know how anything is issued.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["Bar", "Moved"]
+
+
+@dataclass
+class Moved:
+    """What a run asked for, for the conservation checks and the trace's part of the result."""
+
+    records: int = 0
+    bytes_asked: int = 0
+    runs: int = 0
+    names: list[str] = field(default_factory=list)
+    phases: list[str] = field(default_factory=list)
+    start_ticks: list[int] = field(default_factory=list)
+    indices: list[int] = field(default_factory=list)
+
+
+class Bar:
+    """A progress bar in bytes, or nothing."""
+
+    def __init__(self, show: bool, total: int | None, name: str) -> None:
+        self._bar: Any = None
+        if show:
+            from tqdm import tqdm
+
+            self._bar = tqdm(total=total, desc=name, unit="B", unit_scale=True, dynamic_ncols=True, mininterval=0.1)
+
+    def __enter__(self) -> Bar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def add(self, n_bytes: int) -> None:
+        """Move on by so many bytes."""
+        if self._bar is not None:
+            self._bar.update(n_bytes)
