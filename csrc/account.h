@@ -1,7 +1,14 @@
 /* The lost-cycle account.  Between two bursts of a pseudo-channel's data bus lies a gap; when the next column command
- * issues, the gap is cut into pieces, each charged to what held that very command up, in causal order: no request, refresh
- * of its bank, precharge and activate (of which: the activate window), bus turnaround, SID switch, bank group, and
- * what is left, the command bus.  Gaps are taken in command time, so RL and WL shift nothing. */
+ * issues, the gap is cut up and each piece charged to what held that very command up:
+ *
+ * - until the pseudo-channel had any request: no request;
+ * - until its row was open: as much as its ACT had waited for the activate window, then for a refresh of its bank, then for
+ *   the row bus, and the rest to precharge and activate.  Waiting counts even where it overlaps older bursts, because the
+ *   gap would be that much shorter without it: in a chain of ACTs held by tFAW every gap is tFAW's, though each lies in the
+ *   tRCD of its own ACT;
+ * - after that, in order: bus turnaround, SID switch, bank group; what is left, the command bus.
+ *
+ * Gaps are taken in command time, so RL and WL shift nothing. */
 #ifndef HBM_ACCOUNT_H
 #define HBM_ACCOUNT_H
 
@@ -17,19 +24,29 @@ HBM_INLINE void hbm_charge(hbm_tick_t *at, hbm_tick_t until, hbm_tick_t end, int
     }
 }
 
+/* Takes at most `wait` ticks off *left for *lost. */
+HBM_INLINE void hbm_charge_wait(hbm_tick_t *left, hbm_tick_t wait, int64_t *lost)
+{
+    const hbm_tick_t part = hbm_min(*left, wait);
+    *lost += part;
+    *left -= part;
+}
+
 HBM_NOINLINE static void hbm_account_gap(hbm_pc_t *pc, const hbm_device_t *d, int bank, bool is_write, hbm_tick_t t)
 {
     hbm_account_t *a = &pc->account;
     hbm_counters_t *n = &pc->counters;
-    hbm_tick_t at = a->data_free;
+    hbm_tick_t at = a->data_free, left;
     const int group = d->group_of[bank];
+    const hbm_tick_t row_ready = a->act[bank] + d->act_reference + (is_write ? d->RCDWR : d->RCDRD);
 
     hbm_charge(&at, a->nonempty_since, t, &n->lost_no_request);
-    hbm_charge(&at, a->refresh_end[bank], t, &n->lost_refresh);
-    hbm_charge(&at, a->window_from[bank], t, &n->lost_activate_precharge);
-    hbm_charge(&at, a->window_to[bank], t, &n->lost_activate_window);
-    hbm_charge(&at, a->act[bank] + d->act_reference + (is_write ? d->RCDWR : d->RCDRD), t,
-               &n->lost_activate_precharge);
+    left = hbm_max(hbm_min(row_ready, t) - at, 0);
+    at += left;
+    hbm_charge_wait(&left, a->window_wait[bank], &n->lost_activate_window);
+    hbm_charge_wait(&left, a->refresh_wait[bank], &n->lost_refresh);
+    hbm_charge_wait(&left, a->bus_wait[bank], &n->lost_command_bus);
+    n->lost_activate_precharge += left;
     if (is_write) {
         hbm_charge(&at, a->last_rd + d->RTW, t, &n->lost_turnaround);
         hbm_charge(&at, pc->timing.wr_group[group], t, &n->lost_bank_group);
@@ -56,13 +73,18 @@ HBM_INLINE void hbm_account_column(hbm_pc_t *pc, const hbm_device_t *d, int bank
     *(is_write ? &a->last_wr : &a->last_rd) = t;
 }
 
-/* An ACT of `bank` at t that the bank itself would have allowed from `bank_ready`; `common` is the bound of the activate
- * windows (tRRD, tFAW, tRREFD) that all banks share. */
-HBM_INLINE void hbm_account_act(hbm_pc_t *pc, int bank, hbm_tick_t bank_ready, hbm_tick_t common, hbm_tick_t t)
+/* An ACT at t for a request that could be served since `since`.  bank_ready: the bank's own bound; common: that of the activate windows
+ * (tRRD, tFAW, tRREFD), which all banks share; refresh: tRFC of a refresh of this bank. */
+HBM_INLINE void hbm_account_act(hbm_pc_t *pc, int bank, hbm_tick_t bank_ready, hbm_tick_t common, hbm_tick_t refresh,
+                                hbm_tick_t since, hbm_tick_t t)
 {
-    pc->account.window_from[bank] = hbm_min(bank_ready, common);
-    pc->account.window_to[bank] = common;
-    pc->account.act[bank] = t;
+    hbm_account_t *a = &pc->account;
+    const hbm_tick_t ready = hbm_max(bank_ready, since), windows_open = hbm_min(hbm_max(common, ready), t);
+
+    a->act[bank] = t;
+    a->window_wait[bank] = windows_open - ready;
+    a->bus_wait[bank] = t - windows_open;
+    a->refresh_wait[bank] = hbm_max(a->refresh_end[bank] - hbm_max(since, a->refresh_end[bank] - refresh), 0);
 }
 
 #endif

@@ -51,7 +51,6 @@ int hbm_channel_init(hbm_channel_t *self, const hbm_device_t *device, const hbm_
             pc->open_row[b] = -1;
             pc->last_use[b] = HBM_LONG_AGO;
             pc->account.refresh_end[b] = pc->account.act[b] = HBM_LONG_AGO;
-            pc->account.window_from[b] = pc->account.window_to[b] = HBM_LONG_AGO;
         }
         pc->account.last_rd = pc->account.last_wr = HBM_LONG_AGO;
         hbm_refresh_init(pc, device, policies);

@@ -56,6 +56,7 @@ static int32_t first_inconsistent(const hbm_device_t *d)
         {d->CCDR < d->CCDS, &d->CCDR},
         {d->CCDS < d->BL, &d->CCDS},
         {d->CCDS < d->column_ticks, &d->CCDS},
+        {d->RTW < d->BL || d->RTW < d->RL + d->BL - d->WL, &d->RTW}, /* read data and write data would overlap */
         {d->RRDL < d->RRDS, &d->RRDL},
         {d->WTRL < d->WTRS, &d->WTRL},
         {d->RP < d->act_reference, &d->RP},

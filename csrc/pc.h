@@ -33,12 +33,15 @@ typedef struct {
 typedef struct {
     hbm_tick_t data_free;     /* command-time end of the last burst */
     hbm_tick_t nonempty_since;
+    hbm_tick_t direction_since;
     hbm_tick_t last_rd;
     hbm_tick_t last_wr;
     hbm_tick_t refresh_end[HBM_MAX_BANKS];
-    hbm_tick_t window_from[HBM_MAX_BANKS]; /* the bank was ready for its ACT but the activate window was not ... */
-    hbm_tick_t window_to[HBM_MAX_BANKS];   /* ... until here */
-    hbm_tick_t act[HBM_MAX_BANKS];         /* stamp of its last ACT */
+    /* of the bank's last ACT: its stamp, and what its request had waited for, longest first in line */
+    hbm_tick_t act[HBM_MAX_BANKS];
+    hbm_tick_t window_wait[HBM_MAX_BANKS];  /* the bank was ready, tRRD or tFAW were not */
+    hbm_tick_t refresh_wait[HBM_MAX_BANKS]; /* the bank was being refreshed */
+    hbm_tick_t bus_wait[HBM_MAX_BANKS];     /* all were ready, the row bus was taken */
 } hbm_account_t;
 
 #define HBM_FILTER 1024 /* counters of the pending-write filter, a power of two */

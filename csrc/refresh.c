@@ -55,43 +55,48 @@ static void choose_none(hbm_pc_t *pc, const hbm_device_t *device, const hbm_poli
     (void)policies;
 }
 
+/* More are owed than may be postponed. */
+static bool is_forced(const hbm_refresh_state_t *r, const hbm_policies_t *policies)
+{
+    return r->owed >= hbm_max(policies->config.postpone, 1);
+}
+
 static void choose_per_bank(hbm_pc_t *pc, const hbm_device_t *device, const hbm_policies_t *policies, hbm_tick_t t)
 {
     hbm_refresh_state_t *r = &pc->refresh;
-    const int64_t postpone = policies->config.postpone;
-    const bool idle = hbm_pc_idle(pc);
+    uint64_t quiet;
 
-    if (choose_rfm(pc, device)) {
-        return;
-    }
     if (r->set == 0) {
         r->set = hbm_low_bits(device->banks);
     }
-    if (r->owed >= (postpone > 1 ? postpone : 1)) {
+    if (is_forced(r, policies)) {
         set_target(pc, first_behind(r->set, r->last), false);
-    } else if (r->owed >= 1 || (r->owed > -policies->config.pull_in && idle)) {
-        const uint64_t quiet =
-            r->set & ~(hbm_queue_banks(&pc->queue[HBM_READ]) | hbm_queue_banks(&pc->queue[HBM_WRITE]));
-        if (quiet != 0) {
-            set_target(pc, just_left(pc, quiet, r->last, t - r->rest), false);
-        }
+        return;
+    }
+    if (choose_rfm(pc, device)) {
+        return;
+    }
+    quiet = r->set & ~(hbm_queue_banks(&pc->queue[HBM_READ]) | hbm_queue_banks(&pc->queue[HBM_WRITE]));
+    if (quiet != 0 && (r->owed >= 1 || (r->owed > -policies->config.pull_in && hbm_pc_idle(pc)))) {
+        set_target(pc, just_left(pc, quiet, r->last, t - r->rest), false);
     }
 }
 
 static void choose_all_bank(hbm_pc_t *pc, const hbm_device_t *device, const hbm_policies_t *policies, hbm_tick_t t)
 {
     hbm_refresh_state_t *r = &pc->refresh;
-    const bool idle = hbm_pc_idle(pc);
 
     (void)t;
-    if (choose_rfm(pc, device)) {
-        return;
-    }
-    if (r->owed >= (policies->config.postpone > 1 ? policies->config.postpone : 1) ||
-        (idle && (r->owed >= 1 || r->owed > -policies->config.pull_in))) {
-        r->pending = true;
-        pc->blocked = ~UINT64_C(0);
+    if (!is_forced(r, policies)) {
+        if (choose_rfm(pc, device)) {
+            return;
         }
+        if (!hbm_pc_idle(pc) || (r->owed < 1 && r->owed <= -policies->config.pull_in)) {
+            return;
+        }
+    }
+    r->pending = true;
+    pc->blocked = ~UINT64_C(0);
 }
 
 const hbm_refresh_policy_t *hbm_refresh_policy(int32_t i)

@@ -45,7 +45,7 @@ typedef struct {
     hbm_tick_t begin; /* of the current epoch */
     int32_t current;
     int32_t used;
-    uint32_t count[HBM_EPOCHS][HBM_EPOCH_SERIES];
+    uint64_t count[HBM_EPOCHS][HBM_EPOCH_SERIES];
 } hbm_epochs_t;
 
 void hbm_epochs_init(hbm_epochs_t *self, hbm_tick_t length);

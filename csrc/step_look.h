@@ -150,6 +150,7 @@ HBM_INLINE void look(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t, const bool
     if (pc->direction == HBM_READ ? writes > 0 && (reads == 0 || writes >= c->write_high)
                                   : writes <= c->write_low && (writes == 0 || reads > 0)) {
         pc->direction = 1 - pc->direction;
+        pc->account.direction_since = t;
         pc->column_at = t;
         want_any_row(pc, t);
     }

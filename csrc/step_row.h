@@ -25,8 +25,11 @@ static void issue_act(hbm_channel_t *self, hbm_pc_t *pc, int bank, hbm_tick_t t)
     if (!e->counted) {
         charge_first(self, e, &pc->counters.row_misses, offsetof(hbm_operation_result_t, row_misses));
     }
-    hbm_account_act(pc, bank, pc->timing.act_ok[bank],
-                    hbm_max(hbm_act_common(&pc->timing, d), pc->timing.act_group[d->group_of[bank]]), t);
+    hbm_account_act(pc, bank,
+                    hbm_max(pc->timing.act_ok[bank], pc->account.refresh_end[bank] - d->act_reference),
+                    hbm_max(hbm_act_common(&pc->timing, d), pc->timing.act_group[d->group_of[bank]]),
+                    self->policies->refresh->per_bank ? d->RFCpb : d->RFCab,
+                    hbm_max(e->since, pc->account.direction_since), t);
     hbm_issue_act(&pc->timing, d, bank, t);
     pc->open |= hbm_bit(bank);
     pc->open_row[bank] = row;

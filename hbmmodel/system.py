@@ -91,9 +91,9 @@ class Controller:
     refresh : {"per_bank", "all_bank", "none"}
         REFpb, REFab, or no refresh at all (for comparison only: a real device loses its data).
     refresh_postpone, refresh_pull_in : int, optional
-        Refreshes that may be late or early: at most the device's ``postpone_max`` (8) REFab, or as many
-        full sets of REFpb. `refresh_postpone` None: half the banks of a pseudo-channel in REFpb, 0 in
-        REFab.
+        Refreshes that may be late, and early when idle: together at most the device's ``postpone_max`` (8)
+        REFab, or one full set of REFpb fewer than that. `refresh_postpone` None: half the banks of a
+        pseudo-channel in REFpb, 0 in REFab.
     read_queue, write_queue : int
         Entries per pseudo-channel (1..1024).
     write_high, write_low : int, optional
@@ -150,15 +150,11 @@ class Controller:
                 object.__setattr__(self, name, _integer(name, getattr(self, name), low, high, HbmPolicyError))
         timeout_ns = _real("timeout_ns", self.timeout_ns, HbmPolicyError)
         if not 0 < timeout_ns <= TIMEOUT_MAX_NS:
-            raise HbmPolicyError(
-                f"timeout_ns is {timeout_ns}; it must be above 0 and at most {TIMEOUT_MAX_NS:g} ns"
-            )
+            raise HbmPolicyError(f"timeout_ns is {timeout_ns}; it must be above 0 and at most {TIMEOUT_MAX_NS:g} ns")
         object.__setattr__(self, "timeout_ns", timeout_ns)
         high, low = self.watermarks
         if low >= high:
-            raise HbmPolicyError(
-                f"write_low is {low} and write_high is {high}; write_low must be below write_high"
-            )
+            raise HbmPolicyError(f"write_low is {low} and write_high is {high}; write_low must be below write_high")
 
     @property
     def watermarks(self) -> tuple[int, int]:
@@ -179,16 +175,17 @@ class Controller:
             return 0, 0
         banks = device.organisation.banks
         per_set = banks if self.refresh == "per_bank" else 1
-        limit = device.postpone_max * per_set
+        # Of the 9 x tREFI between two refreshes of a bank the order within a set of REFpb may take one.
+        limit = (device.postpone_max - 1) * banks if self.refresh == "per_bank" else device.postpone_max
         postpone = self.refresh_postpone
         if postpone is None:
             postpone = min(per_set // 2, limit)
-        for name, value in (("refresh_postpone", postpone), ("refresh_pull_in", self.refresh_pull_in)):
-            if value > limit:
-                raise HbmPolicyError(
-                    f"{name} is {value}; with refresh={self.refresh!r} and {banks} banks per pseudo-channel "
-                    f"at most {limit} refreshes may be late or early"
-                )
+        if postpone + self.refresh_pull_in > limit:
+            raise HbmPolicyError(
+                f"refresh_postpone is {postpone} and refresh_pull_in {self.refresh_pull_in}; with "
+                f"refresh={self.refresh!r} and {banks} banks per pseudo-channel they may add up to {limit}; "
+                "lower one of them"
+            )
         return postpone, self.refresh_pull_in
 
 
@@ -245,16 +242,12 @@ class System:
 
     def __post_init__(self) -> None:
         if not isinstance(self.device, Device):
-            raise HbmArgumentError(
-                f"device must be a Device, as hbmmodel.device(NAME) gives, not {self.device!r}"
-            )
+            raise HbmArgumentError(f"device must be a Device, as hbmmodel.device(NAME) gives, not {self.device!r}")
         if not isinstance(self.controller, Controller):
             raise HbmArgumentError(f"controller must be a Controller, not {self.controller!r}")
         mapping: object = self.mapping
         if not isinstance(mapping, str) or not mapping.strip():
-            raise HbmArgumentError(
-                f"mapping must be the name of a map or an expression, not {self.mapping!r}"
-            )
+            raise HbmArgumentError(f"mapping must be the name of a map or an expression, not {self.mapping!r}")
 
         def put(name: str, value: object) -> None:
             object.__setattr__(self, name, value)
@@ -270,20 +263,37 @@ class System:
         put("granule_bytes", granule_bytes)
         host_latency_ns = _real("host_latency_ns", self.host_latency_ns, HbmArgumentError)
         if not 0 <= host_latency_ns <= HOST_LATENCY_MAX_NS:
-            raise HbmArgumentError(
-                f"host_latency_ns is {host_latency_ns}; it must be in 0..{HOST_LATENCY_MAX_NS:g} ns"
-            )
+            raise HbmArgumentError(f"host_latency_ns is {host_latency_ns}; it must be in 0..{HOST_LATENCY_MAX_NS:g} ns")
         put("host_latency_ns", host_latency_ns)
-        put(
-            "window_bytes", _integer("window_bytes", self.window_bytes, 0, WINDOW_MAX_BYTES, HbmArgumentError)
-        )
+        put("window_bytes", _integer("window_bytes", self.window_bytes, 0, WINDOW_MAX_BYTES, HbmArgumentError))
         multiplier = _real("refresh_multiplier", self.refresh_multiplier, HbmArgumentError)
         if multiplier not in (1.0, 0.5, 0.25):
-            raise HbmArgumentError(
-                f"refresh_multiplier is {multiplier}; choose one of 1.0, 0.5, 0.25 (times tREFI)"
-            )
+            raise HbmArgumentError(f"refresh_multiplier is {multiplier}; choose one of 1.0, 0.5, 0.25 (times tREFI)")
         put("refresh_multiplier", multiplier)
         self.controller.refresh_limits(self.device)
+        self._check_refresh_leaves_time()
+
+    def _check_refresh_leaves_time(self) -> None:
+        ticks = self.device.ticks()
+        scale = round(1 / self.refresh_multiplier)
+        banks = self.device.organisation.banks
+        if self.controller.refresh == "per_bank":
+            name, interval = "tREFIpb", ticks["REFIpb"] // scale
+            busy = max(ticks["RREFD"], (ticks["RFCpb"] + ticks["RP"]) // banks)
+        elif self.controller.refresh == "all_bank":
+            name, interval, busy = "tREFI", ticks["REFI"] // scale, ticks["RFCab"] + ticks["RP"]
+        else:
+            if ticks["RAAIMT"] > 0:
+                raise HbmPolicyError(
+                    "refresh='none' on a device that needs RFM: it would stop taking ACTs; set rfm=False"
+                )
+            return
+        if interval <= busy:
+            raise HbmPolicyError(
+                f"{name} x {self.refresh_multiplier} is {float(interval * self.tick_ps / 1000):g} ns, and a "
+                f"refresh takes {float(busy * self.tick_ps / 1000):g} ns of it: the device would only refresh; "
+                "raise refresh_multiplier, or change the device's refresh times"
+            )
 
     @property
     def capacity_bytes(self) -> int:

@@ -229,20 +229,24 @@ def _check_times(device: Device, where: str) -> None:
             f"{where}: tREFI = {_ck_text(timing['tREFI'].ck)} is not longer than tRFCab ="
             f" {_ck_text(timing['tRFCab'].ck)}: the device would only refresh; raise tREFI or lower tRFCab"
         )
+    turn = max(timing["RL"].ck + timing["nBL"].ck - timing["WL"].ck, timing["nBL"].ck)
+    if timing["tRTW"].ck < turn:
+        raise HbmDeviceError(
+            f"{where}: tRTW = {_ck_text(timing['tRTW'].ck)} is shorter than RL + nBL - WL ="
+            f" {_ck_text(turn)}: read data and write data would meet on the bus; raise tRTW, or change RL or WL"
+        )
+    for shorter in ("tRFCpb", "tRFMpb"):
+        if timing["tRREFD"].ck > timing[shorter].ck:
+            raise HbmDeviceError(
+                f"{where}: tRREFD = {_ck_text(timing['tRREFD'].ck)} is longer than {shorter} ="
+                f" {_ck_text(timing[shorter].ck)}: a bank would be ready before its neighbours; change one of them"
+            )
     bus, rfm = device.command_bus, device.rfm
     if bus.act_reference > bus.act_ticks:
-        raise HbmDeviceError(
-            f"{where}: act_reference {bus.act_reference} lies behind the ACT ({bus.act_ticks} ticks)"
-        )
+        raise HbmDeviceError(f"{where}: act_reference {bus.act_reference} lies behind the ACT ({bus.act_ticks} ticks)")
     if timing["tRP"].ck * TICKS_PER_CK < bus.act_reference:
-        raise HbmDeviceError(
-            f"{where}: tRP = {_ck_text(timing['tRP'].ck)} is shorter than the ACT command itself"
-        )
+        raise HbmDeviceError(f"{where}: tRP = {_ck_text(timing['tRP'].ck)} is shorter than the ACT command itself")
     if timing["tCCDS"].ck * TICKS_PER_CK < bus.column_ticks:
-        raise HbmDeviceError(
-            f"{where}: tCCDS = {_ck_text(timing['tCCDS'].ck)} is shorter than a column command"
-        )
+        raise HbmDeviceError(f"{where}: tCCDS = {_ck_text(timing['tCCDS'].ck)} is shorter than a column command")
     if rfm.raaimt > 0 and rfm.raammt < rfm.raaimt:
-        raise HbmDeviceError(
-            f"{where}: RAAMMT = {rfm.raammt} is below RAAIMT = {rfm.raaimt}; give RAAMMT >= RAAIMT"
-        )
+        raise HbmDeviceError(f"{where}: RAAMMT = {rfm.raammt} is below RAAIMT = {rfm.raaimt}; give RAAMMT >= RAAIMT")

@@ -75,14 +75,20 @@ class RefreshEngine:
         self.owed = due - self._issued
         if self.target is not None or self.pending:
             return
-        # "a bank whose RAA >= RAAIMT becomes the target ... considered before REFpb": before REFab too.
+        if self.owed >= max(1, self._postpone):
+            if self._mode == "per_bank":
+                self.target = Target(self._in_order()[0], Command.REFpb)
+            else:
+                self.pending = True
+            return
         self.target = self._rfm_target()
         if self.target is not None:
             return
-        if self._mode == "per_bank":
-            self.target = self._per_bank_target(tick)
-        else:
-            self.pending = self._all_bank_due()
+        if self.owed >= 1 or (self.owed > -self._pull_in and self._queues_empty()):
+            if self._mode == "per_bank":
+                self.target = self._opportune_target(tick)
+            else:
+                self.pending = self._queues_empty()
 
     def blocked(self, bank: int) -> bool:
         """Whether the bank may get no ACT and no column command."""
@@ -133,24 +139,16 @@ class RefreshEngine:
                     return Target(bank, Command.RFMpb)
         return None
 
-    def _per_bank_target(self, tick: int) -> Target | None:
+    def _in_order(self) -> list[int]:
         after_last = [(self._last_refreshed + 1 + i) % self._banks for i in range(self._banks)]
-        in_order = [bank for bank in after_last if bank in self._set]
-        if self.owed >= max(1, self._postpone):
-            return Target(in_order[0], Command.REFpb)
-        if self.owed >= 1 or (self.owed > -self._pull_in and self._queues_empty()):
-            quiet = [bank for bank in in_order if not self._in_either_queue(bank)]
-            left_alone = [bank for bank in quiet if self._last_use(bank) <= tick - self._rest]
-            if left_alone:  # max takes the first of equals
-                return Target(max(left_alone, key=self._last_use), Command.REFpb)
-            if quiet:
-                return Target(quiet[0], Command.REFpb)
-        return None
+        return [bank for bank in after_last if bank in self._set]
+
+    def _opportune_target(self, tick: int) -> Target | None:
+        quiet = [bank for bank in self._in_order() if not self._in_either_queue(bank)]
+        left_alone = [bank for bank in quiet if self._last_use(bank) <= tick - self._rest]
+        if left_alone:  # max takes the first of equals
+            return Target(max(left_alone, key=self._last_use), Command.REFpb)
+        return Target(quiet[0], Command.REFpb) if quiet else None
 
     def _last_use(self, bank: int) -> int:
         return max(self._history.last(event, bank) for event in (Event.ACT, Event.READ, Event.WRITE))
-
-    def _all_bank_due(self) -> bool:
-        if self.owed >= max(1, self._postpone) or (self.owed >= 1 and self._queues_empty()):
-            return True
-        return self.owed > -self._pull_in and self._queues_empty()

@@ -191,7 +191,7 @@ static hbm_policy_t random_policy(uint64_t *seed)
     p.cap = 1 + test_below(seed, 8);
     p.timeout_ticks = test_below(seed, 300);
     p.postpone = p.refresh == 2 ? 0 : test_below(seed, 8);
-    p.pull_in = p.refresh == 2 ? 0 : test_below(seed, 8);
+    p.pull_in = p.refresh == 2 ? 0 : test_below(seed, 9 - p.postpone);
     p.refresh_scale = 1 << test_below(seed, 3);
     p.read_queue = 1 + test_below(seed, 20);
     p.write_queue = 2 + test_below(seed, 20);

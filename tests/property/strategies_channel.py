@@ -68,6 +68,8 @@ def _consistent(ticks: dict[str, int]) -> dict[str, int]:
         ("RFMab", ("RP",)),
     ):
         ticks[field] = max(ticks[field], *(ticks[floor] for floor in floors))
+    # The data of a write may not begin before that of the read before it has left the bus.
+    ticks["RTW"] = max(ticks["RTW"], ticks["BL"], ticks["RL"] + ticks["BL"] - ticks["WL"])
     return ticks
 
 
@@ -95,9 +97,7 @@ def devices(draw: st.DrawFn) -> dict[str, int]:
     # Time to open a row, use it and close it, between refreshes; even at a quarter of the interval.
     use = ticks["RC"] + ticks["RP"] + ticks["RCDRD"] + ticks["WR"] + ticks["WL"] + 20
     ticks["REFI"] = 4 * (ticks["RFCab"] + 2 * use) + draw(st.integers(0, 400))
-    ticks["REFIpb"] = 4 * max(2 * ticks["RREFD"] + 20, (ticks["RFCpb"] + 3 * use) // banks) + draw(
-        st.integers(0, 200)
-    )
+    ticks["REFIpb"] = 4 * max(2 * ticks["RREFD"] + 20, (ticks["RFCpb"] + 3 * use) // banks) + draw(st.integers(0, 200))
     managed = draw(st.sampled_from([False, False, True]))
     ticks["RAAIMT"] = draw(st.integers(2, 8)) if managed else 0
     ticks["RAAMMT"] = ticks["RAAIMT"] * draw(st.integers(1, 3))
@@ -113,14 +113,17 @@ def policies(draw: st.DrawFn, ticks: Mapping[str, int]) -> ChannelPolicy:
     refresh = draw(st.sampled_from(["per_bank", "per_bank", "all_bank", "none"]))
     if ticks["RAAIMT"] > 0 and refresh == "none":
         refresh = "per_bank"
+    banks = ticks["sids"] * ticks["bank_groups"] * ticks["banks_per_group"]
+    limit = (ticks["postpone_max"] - 1) * banks if refresh == "per_bank" else ticks["postpone_max"]
+    pull_in = min(draw(st.sampled_from([0, 0, 1, 3])), limit)
     return ChannelPolicy(
         scheduler=draw(st.sampled_from(["frfcfs", "frfcfs_cap", "fcfs"])),
         cap=draw(st.sampled_from([1, 2, 3, 16])),
         page_policy=draw(st.sampled_from(["open", "closed", "timeout"])),
         timeout_ticks=draw(st.sampled_from([0, 1, 17, 50, 300])),
         refresh=refresh,
-        postpone=draw(st.integers(0, 8)),
-        pull_in=draw(st.sampled_from([0, 0, 1, 3])),
+        postpone=draw(st.integers(0, min(8, limit - pull_in))),
+        pull_in=pull_in,
         refresh_scale_num=1,
         refresh_scale_den=draw(st.sampled_from([1, 2, 4])),
         read_queue=draw(st.sampled_from([1, 2, 4, 8, 64])),

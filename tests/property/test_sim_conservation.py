@@ -92,7 +92,9 @@ def test_requests_bytes_time_and_rows_are_conserved(data: Any, system: hbm.Syste
     served = summary["n_rd"] + summary["n_wr"]
     assert summary["row_hits"] + summary["row_misses"] + summary["row_conflicts"] == served
     assert min(summary[f"row_{kind}"] for kind in ("hits", "misses", "conflicts")) >= 0
-    assert summary["row_misses"] + summary["row_conflicts"] <= summary["n_act"]
+    # Not the sum: a row closed for one request may be opened for another one of the same row.
+    assert summary["row_misses"] <= summary["n_act"]
+    assert summary["row_conflicts"] <= summary["n_pre"]
 
     names = {
         "n_act": "ACT", "n_pre_pb": "PREpb", "n_pre_ab": "PREab", "n_rda": "RDA", "n_wra": "WRA",

@@ -17,9 +17,10 @@ import pytest
 from hbmmodel.cli import run_cli
 from hbmmodel.cli.commands import COMMANDS
 from hbmmodel.cli.common import build_system, parse_settings
-from hbmmodel.errors import HbmInternalError, HbmTraceError
+from hbmmodel.errors import HbmArgumentError, HbmInternalError, HbmTraceError
 from hbmmodel.result import KEYS, Result
 from hbmmodel.system import System
+from hbmmodel.trace.shipped import demo_capture, shipped
 
 Make = Callable[..., Any]
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -191,7 +192,17 @@ def test_settings_reach_the_system_the_controller_and_the_device() -> None:
         (["--set", "engine.cap=8"], "begins with system., controller., device."),
         (["--set", "controller.wings=2"], "the controller has no 'wings'; it has cap,"),
         (["--set", "stacks=2", "--stacks", "2"], "also given as --stacks"),
-        (["--set", "wings=2"], "wings"),
+        (["--set", "wings=2"], "is called 'wings'; system and controller: cap,"),
+        (["--set", "host_latency=80"], "did you mean 'host_latency_ns'?"),
+        (["--set", "capp=8"], "did you mean 'cap'?"),
+        (["--set", "tFAWns=14"], "did you mean 'tFAW_ns'?"),
+        (["--set", "tFAW=14"], "override 'tFAW' lacks its unit"),
+        (["--set", "tCK_ns=14"], "tCK follows from the data rate"),
+        (["--set", "tFAW_ns=-12"], "tFAW_ns = -12 is negative; give 0 or more"),
+        (["--mapping", "foo"], "unknown field 'foo'; choose from stack, channel"),
+        (["--mapping", "foo"], "or name a map: row-bank-column-channel, row-bank-column-channel-hashed"),
+        (["--device", "FOO"], "unknown device 'FOO'; devices: HBM2E_3200"),
+        (["--device", "none.toml"], "none.toml: No such file or directory; give the path of a preset file"),
         (["--set", "cap=many"], "cap must be a whole number"),
         (["--set", "timeout_ns=nan"], "timeout_ns"),
         (["--scheduler", "fifo"], "choose one of frfcfs"),
@@ -215,8 +226,9 @@ def test_values_of_settings_are_numbers_where_they_can_be() -> None:
         "c": 1000.0,
         "d": None,
         "e": "x=y",
-        "f": "true",
+        "f": True,
     }
+    assert float(build_system(**options("strict_tccdl=true")).device.timing["tCCDL"].ck) == 5
 
 
 # ---- run ----
@@ -284,12 +296,10 @@ def test_run_wants_a_trace_or_the_demo(capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_the_demo_is_eight_stacks_unless_told_otherwise(
-    fake_run: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    fake_run: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import hbmmodel.cli.run as module
-
-    monkeypatch.setattr(module, "_demo_capture", lambda: Path("capture"))
     told(capsys, "run", "--demo", "--quiet")
+    assert fake_run["read"][0] == str(demo_capture())
     system = fake_run["system"]
     assert (system.device.name, system.device.variant, system.stacks) == ("HBM4_8000", "24Gb_12H", 8)
     told(capsys, "run", "--demo", "--quiet", "--device", "HBM3_6400", "--stacks", "1")
@@ -339,6 +349,66 @@ def test_the_traceback_is_there_for_those_who_ask(
     assert "Traceback" in capsys.readouterr().err
 
 
+def test_a_place_where_nothing_can_be_made_is_refused_before_the_run(
+    fake_run: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def mkdir(path: str, mode: int = 0o777) -> None:
+        raise OSError(30, "Read-only file system", path)
+
+    monkeypatch.setattr(os, "mkdir", mkdir)
+    line = fails(capsys, "run", "t", "-o", str(tmp_path / "x"))
+    assert line.endswith(f"{tmp_path / 'x'} cannot be written: Read-only file system; name another directory with -o")
+    assert fake_run == {} and list(tmp_path.iterdir()) == []
+
+
+# ---- messages in the words of the command line ----
+
+
+def test_messages_name_options_not_arguments_of_python(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    trace = tmp_path / "t.trace"
+    trace.write_text("0xfffffffff00 READ 0\n")
+    assert "a larger variant, or --wrap" in fails(capsys, "run", str(trace), "--set", "channels=1")
+    assert "give --format one of dramsim3" in fails(capsys, "convert", str(trace), str(tmp_path / "x.unknown"))
+    trace.write_text("hello\n")
+    assert "; give --format one of hbmop" in fails(capsys, "info", str(trace))
+    assert "; give --from one of hbmop" in fails(capsys, "convert", str(trace), str(tmp_path / "t.stl"))
+    trace.write_text("5: read 0x40\n5: read 0x80\n")
+    assert "; give --format 'dramsys-stl' or 'dramsys-rstl'" in fails(capsys, "info", str(trace))
+    trace.write_text("# nothing\n")
+    assert "only comments, no record; this is no trace" in fails(capsys, "info", str(trace))
+
+
+def test_an_address_below_zero_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "address -5 is negative" in fails(capsys, "explain", "--", "-5")
+
+
+# ---- captures that ship, provenance, progress ----
+
+
+def test_shipped_captures_are_found_by_name() -> None:
+    assert shipped() == ["llama31_8b_decode_b1_ctx8192", "llama_tiny_b1_p128_d8"]
+    assert all(demo_capture(name).is_file() for name in shipped())
+    with pytest.raises(HbmArgumentError, match="no capture 'opt' ships .*: llama31_8b.*, llama_tiny_b1_p128_d8"):
+        demo_capture("opt")
+
+
+def test_provenance_tells_builds_apart() -> None:
+    import hashlib
+
+    from hbmmodel import _core
+    from hbmmodel.provenance import collect
+
+    assert collect()["core_sha256"] == hashlib.sha256(Path(_core.__file__).read_bytes()).hexdigest()[:16]
+
+
+def test_the_progress_label_is_short(capsys: pytest.CaptureFixture[str]) -> None:
+    from hbmmodel.sim.progress import Bar
+
+    with Bar(True, 10, "llama31_8b_decode_b1_ctx8192.hbmop.jsonl.gz") as bar:
+        bar.add(10)
+    assert "llama31_8b_decode_b1_ct~:" in capsys.readouterr().err
+
+
 # ---- info, report, check ----
 
 
@@ -357,7 +427,8 @@ def test_info_wants_exactly_one_subject(saved: Path, capsys: pytest.CaptureFixtu
 
 def test_report_prints_and_writes(saved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert told(capsys, "report", str(saved)).startswith("1 x HBM4_8000")
-    assert told(capsys, "report", str(saved), "-o", str(tmp_path / "r.md")) == ""
+    target = tmp_path / "r.md"
+    assert told(capsys, "report", str(saved), "-o", str(target)) == f"Report written to {target}\n"
     assert (tmp_path / "r.md").read_text(encoding="utf-8").startswith("# 1 x HBM4")
     assert json.loads(told(capsys, "report", str(saved), "--json"))["summary"]["requests_in"] > 0
     assert "choose one of .txt, .md" in fails(capsys, "report", str(saved), "-o", "r.pdf")
@@ -443,7 +514,9 @@ def test_check_tells_what_it_needs(
     pytest.importorskip("hbmmodel.check.inspect_log")
     (tmp_path / "log.csv").write_text(LEGAL)
     assert "--device" in fails(capsys, "check", str(tmp_path / "log.csv"))
-    assert "cannot be read" in fails(capsys, "check", str(tmp_path / "none.csv"), "--device", "HBM4_8000")
+    assert "none.csv: no such file or directory" in fails(capsys, "check", str(tmp_path / "none.csv"))
+    assert "need --device" in fails(capsys, "check", str(saved), "--stacks", "2")
+    assert "[default: HBM4_8000]" not in told(capsys, "check", "--help")
     bare = make_result(one_channel).save(tmp_path / "bare")
     assert "--command-log" in fails(capsys, "check", str(bare))
 

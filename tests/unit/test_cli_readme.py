@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import click
+import pytest
 
 import hbmmodel
 from hbmmodel.cli.commands import COMMANDS
@@ -15,22 +16,35 @@ from hbmmodel.result import KEYS
 README = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_python_example_compiles_and_names_what_exists() -> None:
-    (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    compile(example, "README.md", "exec")
-    assert set(re.findall(r"\bhbm\.(\w+)", example)) <= set(hbmmodel.__all__)
-    assert set(re.findall(r's\["(\w+)"\]', example)) <= set(KEYS)
+EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
+def test_the_python_examples_name_what_exists() -> None:
+    assert len(EXAMPLES) == 2
+    for example in EXAMPLES:
+        assert set(re.findall(r"\bhbm\.(\w+)", example)) <= set(hbmmodel.__all__)
+        assert set(re.findall(r's\["(\w+)"\]', example)) <= set(KEYS)
+
+
+@pytest.mark.parametrize("number", range(len(EXAMPLES)))
+def test_a_python_example_runs_as_printed(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    exec(compile(EXAMPLES[number], "README.md", "exec"), {"__name__": "example"})
+    assert capsys.readouterr().out
+    assert [path.name for path in tmp_path.iterdir()] == (["run"] if "result.save" in EXAMPLES[number] else [])
 
 
 def test_every_command_is_in_the_readme_and_every_option_there_exists() -> None:
     rows = [row for row in README.splitlines() if row.startswith("| `hbmmodel ")]
     named = {match for row in rows for match in re.findall(r"hbmmodel ([a-z]+)", row)}
-    assert named == set(COMMANDS) - {"info"} and "`info run`" in README
+    assert named == set(COMMANDS)
     for row in rows:
-        name = re.findall(r"hbmmodel ([a-z]+)", row)[0]
-        command = importlib.import_module(COMMANDS[name][0]).command
-        commands = [command, *(command.commands.values() if isinstance(command, click.Group) else ())]
+        modules = {importlib.import_module(COMMANDS[name][0]) for name in re.findall(r"hbmmodel ([a-z]+)", row)}
+        tops = [module.command for module in modules]
+        commands = [c for top in tops for c in (top, *(top.commands.values() if isinstance(top, click.Group) else ()))]
         options = {o for c in commands for p in c.params for o in (*p.opts, *p.secondary_opts)}
-        if name == "report":
+        if "`info " in row:
             options |= {p.opts[0] for p in importlib.import_module(COMMANDS["info"][0]).command.params}
         assert set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", row)) <= options, row

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 from importlib import resources
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hbmmodel.device.presets import NAMES, parse, preset_text, sources
+from hbmmodel.device import device, devices, presets
+from hbmmodel.device.presets import parse, preset_text, sources
 from hbmmodel.errors import HbmDeviceError
 
 FILE = "HBM4_8000.toml"
+NAMES = devices()
 
 
 def damaged(pattern: str, replacement: str, file: str = FILE) -> str:
@@ -33,6 +36,50 @@ def test_every_file_is_a_preset_and_every_preset_has_a_file() -> None:
         "sources.toml",
         *(f"{name}.toml" for name in NAMES),
     }
+    assert NAMES == list(presets._ORDER), "a shipped preset has its place in the list"
+
+
+def renamed(name: str) -> str:
+    """A shipped preset under another name."""
+    return preset_text(FILE).replace('name = "HBM4_8000"', f'name = "{name}"')
+
+
+def test_a_file_put_into_the_preset_directory_is_a_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HBM3_6400.toml", FILE, "X_RAMULATOR21_HBM4_8000.toml", "sources.toml"):
+        (tmp_path / name).write_text(preset_text(name), encoding="utf-8")
+    for name in ("X_ANOTHER", "HBM0_NEW", "HBM9_NEW"):
+        (tmp_path / f"{name}.toml").write_text(renamed(name), encoding="utf-8")
+    monkeypatch.setattr(presets, "_FOLDER", tmp_path)
+    assert devices() == ["HBM3_6400", "HBM4_8000", "HBM0_NEW", "HBM9_NEW", "X_RAMULATOR21_HBM4_8000", "X_ANOTHER"]
+    assert device("HBM9_NEW").name == "HBM9_NEW"
+
+
+def test_a_preset_file_of_ones_own_is_loaded_by_its_path(tmp_path: Path) -> None:
+    path = tmp_path / "MINE.toml"
+    path.write_text(renamed("MINE").replace('"MED", ', '"PRIVATE", ', 1), encoding="utf-8")
+    mine = device(str(path), "24Gb_8H", tFAW_ns=14)
+    assert (mine.name, mine.variant, mine.timing["tFAW"].ns) == ("MINE", "24Gb_8H", 14)
+    assert mine.timing["tRP"].ck == device("HBM4_8000", "24Gb_8H").timing["tRP"].ck
+    path.write_text(renamed("MINE").replace("ns = 29,", "ns = 30,"), encoding="utf-8")  # a file is read every time
+    assert device(str(path)).timing["tRAS"].ns == 30
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("none.toml", None, "none.toml: No such file or directory; give the path"),
+        ("OTHER.toml", "MINE", "OTHER.toml: name: 'MINE' is not the file's name"),
+        ("HBM4_8000.toml", "HBM4_8000", "HBM4_8000.toml: HBM4_8000 is the name of a shipped preset"),
+        ("BAD.toml", "\udcff", "BAD.toml: not valid TOML: it is not UTF-8 text"),
+    ],
+)
+def test_a_preset_file_that_cannot_be_is_refused(name: str, text: str | None, message: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    if text is not None:
+        path.write_bytes(renamed(text).encode("utf-8", "surrogateescape"))
+    with pytest.raises(HbmDeviceError, match=re.escape(message)) as caught:
+        device(str(path))
+    assert str(caught.value).startswith(str(path)) and "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -48,7 +95,7 @@ def test_every_label_is_cited_with_words_and_none_is_unused_in_presets_or_docume
     assert all(len(citation) > 15 for citation in sources().values())
     everything = "".join(preset_text(f"{name}.toml") for name in NAMES)
     unused = {label for label in sources() if f'"{label}"' not in everything}
-    assert unused <= {"RYU", "PARK", "LEE24"}, "label of no value"
+    assert unused <= {"RYU", "PARK", "LEE24", "PRIVATE"}, "label of no value"
 
 
 @pytest.mark.parametrize(

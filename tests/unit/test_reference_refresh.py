@@ -223,9 +223,20 @@ def test_activation_is_illegal_at_the_maximum_count() -> None:
     assert history.legal(ACT, 0, 300)
 
 
-def test_management_of_a_bank_is_taken_before_a_refresh() -> None:
-    # ACTs of bank 3 at 60 and 88; at 90 it is due for RFM and a REFpb falls due.  PREpb at 88 + 2 + 12,
-    # RFMpb after RP 16, REFpb of bank 0 after RREFD 16.
-    device = {"RAAIMT": 2, "RAAMMT": 4, "RCDRD": 10, "RAS": 12, "RC": 28, "RTP": 2, "RFMpb": 20, "REFIpb": 90}
-    outcome = run([read(3, 1, arrival=60), read(3, 2, arrival=60)], device=device, page_policy="closed")
+# ACTs of bank 3 at 60 and 88; at 90 it is due for RFM and a REFpb falls due.
+MANAGED: Mapping[str, int] = {
+    "RAAIMT": 2, "RAAMMT": 4, "RCDRD": 10, "RAS": 12, "RC": 28, "RTP": 2, "RFMpb": 20, "REFIpb": 90,
+}  # fmt: skip
+TWO_ROWS = (read(3, 1, arrival=60), read(3, 2, arrival=60))
+
+
+def test_management_of_a_bank_is_taken_before_a_refresh_that_may_wait() -> None:
+    # PREpb at 88 + 2 + 12, RFMpb after RP 16, REFpb of bank 0 after RREFD 16.
+    outcome = run(TWO_ROWS, device=MANAGED, page_policy="closed", postpone=2)
     assert log(outcome)[2:6] == [(88, ACT, 3), (102, PREpb, 3), (118, RFMpb, 3), (134, REFpb, 0)]
+
+
+def test_a_refresh_that_may_wait_no_longer_is_taken_before_management() -> None:
+    # REFpb of bank 0 RRDS after the ACT at 90; then bank 3 is closed and managed.
+    outcome = run(TWO_ROWS, device=MANAGED, page_policy="closed")
+    assert log(outcome)[2:6] == [(88, ACT, 3), (94, REFpb, 0), (102, PREpb, 3), (118, RFMpb, 3)]

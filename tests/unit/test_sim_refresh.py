@@ -196,7 +196,6 @@ def test_device_without_refresh_management_gets_none() -> None:
 
 
 def test_refresh_management_without_refresh_is_refused() -> None:
-    system = cases.small(overrides={"rfm": True}, controller=cases.NO_REFRESH)
-    with pytest.raises(HbmPolicyError) as caught:
-        simulate(system, Trace.from_requests([0], [0]))
+    with pytest.raises(HbmPolicyError, match="rfm=False") as caught:
+        cases.small(overrides={"rfm": True}, controller=cases.NO_REFRESH)
     assert len(str(caught.value).splitlines()) == 1

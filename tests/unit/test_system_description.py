@@ -122,8 +122,10 @@ def test_a_low_write_high_pulls_the_default_of_write_low_below_it() -> None:
         ("per_bank", None, 0, (24, 0)),
         ("all_bank", None, 0, (0, 0)),
         ("none", None, 5, (0, 0)),
-        ("per_bank", 8 * 48, 8 * 48, (384, 384)),
-        ("all_bank", 8, 8, (8, 8)),
+        ("per_bank", 7 * 48, 0, (336, 0)),
+        ("per_bank", 3 * 48, 4 * 48, (144, 192)),
+        ("all_bank", 8, 0, (8, 0)),
+        ("all_bank", 3, 5, (3, 5)),
     ],
 )
 def test_refresh_limits_follow_the_policy(
@@ -137,14 +139,14 @@ def test_refresh_limits_follow_the_policy(
 @pytest.mark.parametrize(
     "fields",
     [
-        {"refresh": "per_bank", "refresh_postpone": 8 * 48 + 1},
-        {"refresh": "per_bank", "refresh_pull_in": 8 * 48 + 1},
+        {"refresh": "per_bank", "refresh_postpone": 7 * 48 + 1},
+        {"refresh": "per_bank", "refresh_postpone": 4 * 48, "refresh_pull_in": 3 * 48 + 1},
         {"refresh": "all_bank", "refresh_postpone": 9},
-        {"refresh": "all_bank", "refresh_pull_in": 9},
+        {"refresh": "all_bank", "refresh_postpone": 4, "refresh_pull_in": 5},
     ],
 )
 def test_more_late_or_early_refreshes_than_the_standard_allows_are_refused(fields: dict[str, Any]) -> None:
-    with pytest.raises(HbmPolicyError, match=r"refresh_(postpone|pull_in) is \d+.*at most (8|384) refreshes"):
+    with pytest.raises(HbmPolicyError, match=r"refresh_postpone is \d+ .*may add up to (8|336); lower"):
         System(HBM4, controller=Controller(**fields))
 
 
@@ -162,9 +164,7 @@ def test_the_window_is_shared_by_the_pseudo_channels_of_a_stack(window_bytes: in
         assert System(HBM4, stacks=stacks, window_bytes=window_bytes).window_bursts == bursts
 
 
-@pytest.mark.parametrize(
-    ("time_ns", "ticks"), [(60.0, 240), (60.1, 241), (0.25, 1), (0.3, 2), (0.1, 1), (7.5, 30)]
-)
+@pytest.mark.parametrize(("time_ns", "ticks"), [(60.0, 240), (60.1, 241), (0.25, 1), (0.3, 2), (0.1, 1), (7.5, 30)])
 def test_times_are_rounded_up_to_ticks_as_they_are_written(time_ns: float, ticks: int) -> None:
     system = System(HBM4, host_latency_ns=time_ns, controller=Controller(timeout_ns=time_ns))
     assert (system.host_ticks, system.timeout_ticks) == (ticks, ticks)
@@ -235,9 +235,7 @@ def test_a_system_survives_json(system: System) -> None:
         (("device",), None, "device"),
     ],
 )
-def test_a_damaged_description_is_refused_with_its_path(
-    path: tuple[str, ...], value: Any, named: str
-) -> None:
+def test_a_damaged_description_is_refused_with_its_path(path: tuple[str, ...], value: Any, named: str) -> None:
     content = json.loads(json.dumps(System(HBM4).to_dict()))
     part = content
     for key in path[:-1]:
@@ -286,8 +284,8 @@ def test_the_policies_are_those_that_the_core_describes() -> None:
     "controller",
     [
         Controller(),
-        Controller("fcfs", 1, "timeout", 1e9, "all_bank", 8, 8, 1, 1, 1, 0),
-        Controller("frfcfs_cap", 1_000_000, "closed", 0.1, "per_bank", 384, 384, 1024, 1024, 1024, 1023),
+        Controller("fcfs", 1, "timeout", 1e9, "all_bank", 4, 4, 1, 1, 1, 0),
+        Controller("frfcfs_cap", 1_000_000, "closed", 0.1, "per_bank", 168, 168, 1024, 1024, 1024, 1023),
         Controller(refresh="none", refresh_postpone=5000),
     ],
 )
