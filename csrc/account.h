@@ -73,18 +73,22 @@ HBM_INLINE void hbm_account_column(hbm_pc_t *pc, const hbm_device_t *d, int bank
     *(is_write ? &a->last_wr : &a->last_rd) = t;
 }
 
-/* An ACT at t for a request that could be served since `since`.  bank_ready: the bank's own bound; common: that of the activate windows
- * (tRRD, tFAW, tRREFD), which all banks share; refresh: tRFC of a refresh of this bank. */
+/* An ACT at t for a request that could be served since `since`.  bank_ready: the bank's own bound; common: that of the
+ * activate windows (tRRD, tFAW, tRREFD), which all banks share; refresh: tRFC of a refresh of this bank. */
 HBM_INLINE void hbm_account_act(hbm_pc_t *pc, int bank, hbm_tick_t bank_ready, hbm_tick_t common, hbm_tick_t refresh,
                                 hbm_tick_t since, hbm_tick_t t)
 {
     hbm_account_t *a = &pc->account;
     const hbm_tick_t ready = hbm_max(bank_ready, since), windows_open = hbm_min(hbm_max(common, ready), t);
 
-    a->act[bank] = t;
+    const hbm_tick_t refresh_begin = a->refresh_end[bank] - refresh;
+
     a->window_wait[bank] = windows_open - ready;
     a->bus_wait[bank] = t - windows_open;
-    a->refresh_wait[bank] = hbm_max(a->refresh_end[bank] - hbm_max(since, a->refresh_end[bank] - refresh), 0);
+    /* A refresh before the bank's last ACT held up the request of that ACT, not this one. */
+    a->refresh_wait[bank] =
+        refresh_begin >= a->act[bank] ? hbm_max(a->refresh_end[bank] - hbm_max(since, refresh_begin), 0) : 0;
+    a->act[bank] = t;
 }
 
 #endif

@@ -10,6 +10,10 @@ from typing import Any
 
 __all__ = ["Bar", "Moved"]
 
+LABEL_MAX = 24
+#: The largest alignment that is told.
+ALIGNMENT_MAX_BYTES = 4096
+
 
 @dataclass
 class Moved:
@@ -22,6 +26,16 @@ class Moved:
     phases: list[str] = field(default_factory=list)
     start_ticks: list[int] = field(default_factory=list)
     indices: list[int] = field(default_factory=list)
+    address_bits: int = 0
+    """Every bit that is set in any address of requests without a size."""
+    sized: bool = False
+
+    @property
+    def address_alignment_bytes(self) -> int | None:
+        """Largest power of two (<= 4096) that divides the addresses of all requests, if none has a size."""
+        if self.sized or self.records == 0 or self.names:
+            return None
+        return min(self.address_bits & -self.address_bits or ALIGNMENT_MAX_BYTES, ALIGNMENT_MAX_BYTES)
 
 
 class Bar:
@@ -32,7 +46,8 @@ class Bar:
         if show:
             from tqdm import tqdm
 
-            self._bar = tqdm(total=total, desc=name, unit="B", unit_scale=True, dynamic_ncols=True, mininterval=0.1)
+            label = name if len(name) <= LABEL_MAX else name[: LABEL_MAX - 1] + "~"
+            self._bar = tqdm(total=total, desc=label, unit="B", unit_scale=True, dynamic_ncols=True, mininterval=0.1)
 
     def __enter__(self) -> Bar:
         return self

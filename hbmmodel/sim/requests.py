@@ -65,6 +65,10 @@ def run_requests(
         for chunk in trace.chunks():
             address, size = _placed(chunk, system, request_bytes, wrap, trace.name)
             tick = _ticks_of_ps(chunk.time_ps, system, trace.name) if mode == "paced" else None
+            if size is None:
+                moved.address_bits |= int(np.bitwise_or.reduce(address, initial=np.uint64(0)))
+            else:
+                moved.sized = True
             moved.records += len(address)
             moved.runs += len(address)
             moved.bytes_asked += len(address) * burst_bytes if size is None else int(size.sum(dtype=np.int64))

@@ -94,9 +94,10 @@ def simulate(
         From `hbmmodel.read_trace` or `Trace.from_requests`.
     mode : {"asap", "paced", "closed"}, optional
         ``asap``: everything is offered as early as it is accepted.  ``paced``: requests arrive, and operations start,
-        at the trace's time stamps.  ``closed``: an operation starts when those before it that it depends on have
-        finished, one host round trip later (see `waves`).  Default: ``closed`` for operations; for requests ``paced``
-        if they have times, else ``asap``.
+        at the trace's time stamps.  ``closed``: operations are grouped in waves; a wave starts when all of the wave
+        before it, and so all that its operations depend on, have finished, one host round trip later.  An operation
+        may so start later than its own dependencies would let it (see `waves`).  Default: ``closed`` for operations;
+        for requests ``paced`` if they have times, else ``asap``.
     order : {"tile", "stream"}
         Operands of the operations of a wave take turns, or come one after the other.
     tile_bytes : int, optional
@@ -279,5 +280,6 @@ def _wrap(
         "mode": mode,
         "order": order,
         "tile_bytes": tile_bytes,
+        "address_alignment_bytes": moved.address_alignment_bytes,
     }
     return Result.from_raw(system, information, raw, collect())
