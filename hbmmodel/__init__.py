@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from hbmmodel.system import System as System
     from hbmmodel.trace import Trace as Trace
     from hbmmodel.trace import read_trace as read_trace
+    from hbmmodel.trace.shipped import demo_capture as demo_capture
 
 __version__ = "0.1.0"
 
@@ -42,6 +43,7 @@ __all__ = [
     "Trace",
     "__version__",
     "check",
+    "demo_capture",
     "device",
     "devices",
     "errors",
@@ -58,6 +60,7 @@ _HOME = {
     "System": "hbmmodel.system",
     "Trace": "hbmmodel.trace",
     "check": "hbmmodel.check",
+    "demo_capture": "hbmmodel.trace.shipped",
     "device": "hbmmodel.device",
     "devices": "hbmmodel.device",
     "read_trace": "hbmmodel.trace",

@@ -44,6 +44,7 @@ NAMED_MAPS: dict[str, str] = {
     "row-column-bank-channel": "row {column} sid bank {bank_group} " + _INTERLEAVE + " {granule}",
     "channel-row-bank-column": _INTERLEAVE + " row sid bank column bank_group",
 }
+_OR_NAMED = f"; or name a map: {', '.join(NAMED_MAPS)}"
 
 _PIECE = re.compile(r"([a-z_]+)(?:\[([0-9]{1,4}):([0-9]{1,4})\])?\Z")
 _FLIP = re.compile(r"\s*([a-z_]+)\s*\^=\s*([a-z_]+)\[([0-9]{1,4}):([0-9]{1,4})\]\s*\Z")
@@ -227,7 +228,9 @@ class AddressMap:
         for word in reversed(re.split(r"[\s\-]+", head.strip())):
             match = _PIECE.match(word)
             if match is None:
-                raise HbmMapError(f"mapping {expression!r}: cannot read {word!r}; write field or field[high:low]")
+                raise HbmMapError(
+                    f"mapping {expression!r}: cannot read {word!r}; write field or field[high:low]{_OR_NAMED}"
+                )
             field = self._field(expression, match[1])
             size = self._sizes[field]
             if field in whole or (match[2] is None and any(piece[0] == field for piece in pieces)):
@@ -283,7 +286,9 @@ class AddressMap:
     @staticmethod
     def _field(expression: str, name: str) -> int:
         if name not in FIELDS:
-            raise HbmMapError(f"mapping {expression!r}: unknown field {name!r}; choose from {', '.join(FIELDS)}")
+            raise HbmMapError(
+                f"mapping {expression!r}: unknown field {name!r}; choose from {', '.join(FIELDS)}{_OR_NAMED}"
+            )
         return FIELDS.index(name)
 
 

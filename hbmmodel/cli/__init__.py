@@ -44,6 +44,7 @@ def run_cli(argv: Sequence[str]) -> int:
     import click
 
     from hbmmodel.cli.commands import cli
+    from hbmmodel.cli.wording import in_options
     from hbmmodel.errors import HbmError, HbmInternalError
 
     try:
@@ -63,7 +64,7 @@ def run_cli(argv: Sequence[str]) -> int:
     except HbmInternalError as error:
         return _tell(f"internal error: {error}", EXIT_INTERNAL)
     except HbmError as error:
-        return _tell(str(error) or error.summary, EXIT_BAD_INPUT)
+        return _tell(in_options(str(error) or error.summary, argv), EXIT_BAD_INPUT)
     except MemoryError:
         return _tell("memory could not be allocated; simulate a part of the trace (--phase)", EXIT_BAD_INPUT)
     except OSError as error:

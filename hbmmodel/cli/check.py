@@ -17,7 +17,7 @@ __all__ = ["command"]
 
 @click.command("check")
 @click.argument("log", metavar="LOG")
-@system_options
+@system_options(device_help="Device preset of a log in a file, or instead of a result's own.")
 @click.option(
     "--limit",
     type=click.IntRange(1),
@@ -30,7 +30,8 @@ __all__ = ["command"]
 def command(log: str, limit: int, as_json: bool, **options: Any) -> int:
     """Check LOG, a command log (CSV or Parquet) or a saved result that holds one.
 
-    A saved result brings its own system; with --device or other options of a system, those are used instead.
+    A saved result brings its own system. A file does not: give --device, and what else differs from the defaults.
+    With --device, the options replace a result's system as well.
     Exit code 0: legal; 3: violations were found; 2: the log cannot be read.
     """
     from hbmmodel.check import check
@@ -38,18 +39,24 @@ def command(log: str, limit: int, as_json: bool, **options: Any) -> int:
     from hbmmodel.errors import HbmArgumentError
     from hbmmodel.result import Result
 
+    if not Path(log).exists():
+        raise HbmArgumentError(f"{log}: no such file or directory; name a command log or a saved result")
+    if options["device"] is None and any(options.values()):
+        raise click.UsageError("options of a system need --device NAME; without it a saved result's own system is used")
+    end_tick = None
     if Path(log).is_dir():
         result = Result.load(log)
         if result.command_log is None:
             raise HbmArgumentError(f"{log} holds no command log; record one with hbmmodel run --command-log")
         commands, system = result.command_log, result.system
-        if any(options.values()):
+        end_tick = round(result.summary["time_ticks"] or 0)
+        if options["device"] is not None:
             system = build_system(**options)
     else:
         if options["device"] is None:
-            raise click.UsageError("a log does not say its device; give --device NAME (and --variant)")
+            raise click.UsageError("a log in a file does not say its device; give --device NAME (and --variant)")
         commands, system = read_log(log), build_system(**options)
-    violations = check(system, commands, limit=limit)
+    violations = check(system, commands, limit=limit, end_tick=end_tick)
     if as_json:
         echo_json(
             {

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DEFAULT_DEVICE",
     "build_system",
+    "check_writable",
     "echo_json",
     "json_option",
     "parse_settings",
@@ -52,12 +53,12 @@ def read_options(function: F) -> F:
     return phase(clock(function))
 
 
-def system_options(function: F) -> F:
+def system_options(
+    device_help: str = f"Device preset, or the path of a preset file [default: {DEFAULT_DEVICE}].",
+) -> Callable[[F], F]:
     """Add the options that describe a memory system; they arrive as keyword arguments of `build_system`."""
     options = (
-        click.option(
-            "--device", default=None, metavar="NAME", help=f"Device preset [default: {DEFAULT_DEVICE}]."
-        ),
+        click.option("--device", default=None, metavar="NAME", help=device_help),
         click.option("--variant", default=None, metavar="NAME", help="Density and height, e.g. 24Gb_12H."),
         click.option("--stacks", type=int, default=None, metavar="N", help="Stacks [default: 1]."),
         click.option(
@@ -81,13 +82,17 @@ def system_options(function: F) -> F:
             "or tRCDRD_ns=14. May be repeated.",
         ),
     )
-    for option in reversed(options):
-        function = option(function)
-    return function
+
+    def add(function: F) -> F:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return add
 
 
 def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
-    """``KEY=VALUE`` strings to a dict; values are read as int, float, ``none``, or text.
+    """``KEY=VALUE`` strings to a dict; values are read as int, float, ``none``, ``true``, ``false``, or text.
 
     Raises
     ------
@@ -112,8 +117,9 @@ def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
 
 
 def _value(text: str) -> Any:
-    if text.lower() == "none":
-        return None
+    words = {"none": None, "true": True, "false": False}
+    if text.lower() in words:
+        return words[text.lower()]
     for kind in (lambda t: int(t, 0), float):
         try:
             value = kind(text)
@@ -174,6 +180,8 @@ def build_system(
             raise click.UsageError(
                 f"--set {key}: the {place} has no {name!r}; it has {', '.join(sorted(own[place]))}"
             )
+        if place == "device":
+            _check_device_setting(key, name, device or DEFAULT_DEVICE, variant, [*own["system"], *own["controller"]])
         if name in chosen[place]:
             raise click.UsageError(f"--set {key}: {name} is also given as --{name.replace('_', '-')}")
         chosen[place][name] = value
@@ -182,6 +190,48 @@ def build_system(
         controller=Controller(**chosen["controller"]),
         **chosen["system"],
     )
+
+
+def _check_device_setting(key: str, name: str, device: str, variant: str | None, others: Sequence[str]) -> None:
+    """Refuse a key that is no field of anything, with the closest of all that are."""
+    from hbmmodel.device.build import override_names
+    from hbmmodel.device.presets import did_you_mean
+
+    known = override_names(device, variant)
+    stem = name.removesuffix("_ns").removesuffix("_ck")
+    if name in known or f"{stem}_ns" in known or stem in ("tCK", "nBL"):
+        return  # known, or the device says better what is wrong: a unit that lacks, a value that follows from others
+    hint = did_you_mean(name, [*others, *known])
+    raise click.UsageError(
+        f"--set {key}: no field of the system, the controller or the device is called {name!r}; {hint}"
+        f"system and controller: {', '.join(sorted(others))}; device: {', '.join(k for k in known if k[-3:] != '_ck')}"
+    )
+
+
+def check_writable(directory: str) -> None:
+    """Refuse a place where no directory can be made, before anything is computed.
+
+    Raises
+    ------
+    HbmError, OSError
+        `directory` must not be overwritten, or cannot be made; the message says what to do.
+    """
+    import tempfile
+    from pathlib import Path
+
+    from hbmmodel.errors import HbmArgumentError
+    from hbmmodel.result.store import check_target
+
+    target = Path(directory)
+    check_target(target)
+    try:
+        # Some file systems (/proc) claim to be writable; only trying tells.
+        with tempfile.TemporaryDirectory(prefix=f".{target.name}.", suffix=".part", dir=target.absolute().parent):
+            pass
+    except OSError as error:
+        raise HbmArgumentError(
+            f"{directory} cannot be written: {error.strerror or error}; name another directory with -o"
+        ) from None
 
 
 def echo_json(content: Any) -> None:

@@ -19,7 +19,14 @@ __all__ = ["command"]
     "--from", "source_format", default=None, metavar="NAME", help="Format of SRC [default: by content]."
 )
 @read_options
-@click.option("--burst-bytes", type=int, default=64, show_default=True, help="Bytes of a written request.")
+@click.option(
+    "--burst-bytes",
+    type=int,
+    default=32,
+    show_default=True,
+    help="Bytes of a written request. DRAMsim3 and Ramulator files do not say it: run a trace written with 64 with "
+    "--request-bytes 64.",
+)
 @click.option(
     "--gb-per-s", type=float, default=None, help="Pace the bursts of operations [default: all at 0]."
 )

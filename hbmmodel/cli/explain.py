@@ -13,7 +13,7 @@ __all__ = ["command"]
 
 @click.command("explain")
 @click.argument("addresses", metavar="ADDRESS...", nargs=-1, required=True)
-@system_options
+@system_options()
 @json_option
 def command(addresses: tuple[str, ...], as_json: bool, **options: Any) -> None:
     """Say where each ADDRESS (decimal, or hexadecimal with 0x) lies in the system."""
@@ -26,6 +26,8 @@ def command(addresses: tuple[str, ...], as_json: bool, **options: Any) -> None:
             address = int(text, 0)
         except ValueError:
             raise click.UsageError(f"address {text!r} is not a number; write 4096 or 0x1000") from None
+        if address < 0:
+            raise click.UsageError(f"address {text} is negative; addresses count bytes from 0")
         explanation = system.explain(address)
         place = [int(number) for number in system.map.decode([address])[0]]
         told.append({"address": address, **dict(zip(FIELDS, place, strict=True)), "explanation": explanation})

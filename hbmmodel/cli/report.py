@@ -24,6 +24,8 @@ def command(directory: str, output: str | None, as_json: bool) -> None:
         path = result.report(output)
         if as_json:
             echo_json({"report": str(path)})
+        else:
+            click.echo(f"Report written to {path}")
     elif as_json:
         echo_json({"summary": result.summary, "trace": result.trace, "provenance": result.provenance})
     else:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Any
 
 import click
 
-from hbmmodel.cli.common import build_system, echo_json, json_option, read_options, system_options
+from hbmmodel.cli.common import build_system, check_writable, echo_json, json_option, read_options, system_options
 
-__all__ = ["DEMO_CAPTURE", "command"]
+__all__ = ["command"]
 
-DEMO_CAPTURE = "llama31_8b_decode_b1_ctx8192.hbmop.jsonl.gz"
 DEMO_SYSTEM = {"device": "HBM4_8000", "variant": "24Gb_12H", "stacks": 8}
 
 
@@ -26,7 +24,7 @@ DEMO_SYSTEM = {"device": "HBM4_8000", "variant": "24Gb_12H", "stacks": 8}
 @click.option(
     "--format", "format_name", default=None, metavar="NAME", help="Trace format [default: by content]."
 )
-@system_options
+@system_options()
 @click.option(
     "--mode", type=click.Choice(["asap", "paced", "closed"]), default=None, help="How operations are issued."
 )
@@ -85,18 +83,18 @@ def command(
     With --json the summary, the trace's identity and the provenance are printed as JSON instead of the
     report.
     """
-    from hbmmodel.result.store import check_target
-
     if demo == (trace is not None):
         raise click.UsageError("name one TRACE, or give --demo for the shipped capture")
     if demo:
-        trace = str(_demo_capture())
+        from hbmmodel.trace.shipped import demo_capture
+
+        trace = str(demo_capture())
         for name, value in DEMO_SYSTEM.items():
             if options[name] is None and (name != "variant" or options["device"] == DEMO_SYSTEM["device"]):
                 options[name] = value
     system = build_system(**options)
     if output is not None:
-        check_target(Path(output))
+        check_writable(output)
 
     from hbmmodel.sim import simulate
     from hbmmodel.trace import read_trace
@@ -133,13 +131,3 @@ def command(
         print_text(result)
         if output is not None:
             click.echo(f"\nSaved in {output}")
-
-
-def _demo_capture() -> Path:
-    import hbmmodel
-    from hbmmodel.errors import HbmArgumentError
-
-    path = Path(hbmmodel.__file__).parent / "data" / "captures" / DEMO_CAPTURE
-    if not path.is_file():
-        raise HbmArgumentError(f"{path} is missing; reinstall hbmmodel, the capture ships with it")
-    return path

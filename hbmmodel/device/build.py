@@ -16,7 +16,7 @@ from typing import Any
 
 from hbmmodel.device.derive import Grid, Requirement, resolve, tck_ps
 from hbmmodel.device.model import Device, Organisation, Rfm, Timing, Value
-from hbmmodel.device.presets import NAMES, Preset, Variant, load, nearest
+from hbmmodel.device.presets import Preset, Variant, did_you_mean, load_any, names
 from hbmmodel.errors import HbmDeviceError
 
 _ORGANISATION = ("rows", "sids", "channels")
@@ -34,14 +34,15 @@ def devices() -> list[str]:
     Returns
     -------
     list of str
-        Oldest standard first; the sets that repeat other simulators' inputs (``X_...``) last.
+        Oldest standard first; the sets that repeat other simulators' inputs (``X_...``) last. A file added to the
+        preset directory is among them.
 
     Examples
     --------
     >>> devices()[0], devices()[-1]
     ('HBM2E_3200', 'X_RAMULATOR21_HBM4_16000')
     """
-    return list(NAMES)
+    return list(names())
 
 
 def device(name: str, variant: str | None = None, **overrides: Any) -> Device:
@@ -50,7 +51,7 @@ def device(name: str, variant: str | None = None, **overrides: Any) -> Device:
     Parameters
     ----------
     name : str
-        A preset; `devices` lists them.
+        A preset; `devices` lists them. Or the path of a preset file of your own, ending in ``.toml``.
     variant : str, optional
         Stack variant, e.g. ``"24Gb_12H"``. The preset's own default if not given.
     **overrides
@@ -86,8 +87,8 @@ def device(name: str, variant: str | None = None, **overrides: Any) -> Device:
     'user'
     """
     if not isinstance(name, str):
-        raise HbmDeviceError(f"device name {name!r} is not a string; devices: {', '.join(NAMES)}")
-    preset = load(name)
+        raise HbmDeviceError(f"device name {name!r} is not a string; devices: {', '.join(names())}")
+    preset = load_any(name)
     stack = _choose(preset, variant)
     where = f"device {preset.name} {stack.name}"
     needs = {**preset.timing, **stack.timing}
@@ -169,19 +170,39 @@ def _unknown(key: str, needs: Mapping[str, Requirement]) -> str:
         return f"{key} cannot be overridden: {_FIXED[symbol]}"
     if key in needs:
         return f"override {key!r} lacks its unit; write {key}_ns=... or {key}_ck=..."
-    names = [f"{name}_{unit}" for name in needs if name not in _FIXED for unit in ("ns", "ck")]
-    names += [*_ORGANISATION, *_COUNTS, *_SWITCHES]
     symbols = ", ".join(name for name in needs if name not in _FIXED)
     others = ", ".join((*_ORGANISATION, *_COUNTS, *_SWITCHES))
-    meant = nearest(key, names)
-    return f"unknown override {key!r}; did you mean {meant!r}? with _ns or _ck: {symbols}; others: {others}"
+    hint = did_you_mean(key, _settable(needs))
+    return f"unknown override {key!r}; {hint}with _ns or _ck: {symbols}; others: {others}"
+
+
+def _settable(needs: Mapping[str, Requirement]) -> list[str]:
+    times = [f"{name}_{unit}" for name in needs if name not in _FIXED for unit in ("ns", "ck")]
+    return [*times, *_ORGANISATION, *_COUNTS, *_SWITCHES]
+
+
+def override_names(name: str, variant: str | None = None) -> list[str]:
+    """What `device` takes as overrides of a preset.
+
+    Raises
+    ------
+    HbmDeviceError
+        Unknown preset or variant.
+
+    Examples
+    --------
+    >>> "tRCDRD_ns" in override_names("HBM4_8000")
+    True
+    """
+    preset = load_any(name)
+    return _settable({**preset.timing, **_choose(preset, variant).timing})
 
 
 def _count(key: str, value: object, low: int, where: str) -> int:
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise HbmDeviceError(f"{where}: {key} = {value!r} is not an integer")
     if value < low:
-        raise HbmDeviceError(f"{where}: {key} = {value} is below {low}")
+        raise HbmDeviceError(f"{where}: {key} = {value} is below {low}; give {low} or more")
     return int(value)
 
 
@@ -192,7 +213,7 @@ def _time(key: str, value: object, where: str) -> Fraction:
     if not math.isfinite(value):
         raise HbmDeviceError(f"{where}: {key} = {value} is not finite")
     if value < 0:
-        raise HbmDeviceError(f"{where}: {key} = {value} is negative")
+        raise HbmDeviceError(f"{where}: {key} = {value} is negative; give 0 or more, or leave it out for the preset's")
     if isinstance(value, Fraction | Decimal | int):
         return Fraction(value)
     return Fraction(int(value)) if isinstance(value, Integral) else Fraction(repr(float(value)))

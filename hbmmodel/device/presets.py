@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import math
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from hbmmodel.errors import HbmDeviceError
 if TYPE_CHECKING:
     from hbmmodel.device.schema import PresetRecord, ValueRecord
 
-NAMES: tuple[str, ...] = (
+_ORDER: tuple[str, ...] = (
     "HBM2E_3200",
     "HBM3_5200",
     "HBM3_6400",
@@ -42,7 +43,10 @@ NAMES: tuple[str, ...] = (
     "X_RAMULATOR21_HBM4_8000",
     "X_RAMULATOR21_HBM4_16000",
 )
-"""Every preset, oldest standard first; the sets for cross-validation with other simulators last."""
+"""Where the presets that are known today stand in the list; a file that is not named here is found all the same."""
+
+_FOLDER = resources.files("hbmmodel.device").joinpath("presets")
+_SOURCES = "sources.toml"
 
 _T = TypeVar("_T")
 
@@ -88,17 +92,43 @@ class Preset:
     variants: Mapping[str, Variant]
 
 
-def nearest(word: str, names: Iterable[str]) -> str:
-    """The name that a misspelt word most likely meant, whatever the case of its letters."""
+def names() -> tuple[str, ...]:
+    """Every preset: one for each file of the preset directory.
+
+    Returns
+    -------
+    tuple of str
+        Oldest standard first, then those that `_ORDER` does not know, by name; the sets for cross-validation with
+        other simulators (``X_...``) last.
+    """
+    found = (item.name.removesuffix(".toml") for item in _FOLDER.iterdir() if item.name.endswith(".toml"))
+
+    def place(name: str) -> tuple[bool, int, str]:
+        return name.startswith("X_"), _ORDER.index(name) if name in _ORDER else len(_ORDER), name
+
+    return tuple(sorted((name for name in found if f"{name}.toml" != _SOURCES), key=place))
+
+
+def did_you_mean(word: str, names: Iterable[str]) -> str:
+    """``"did you mean 'NAME'? "`` for the name closest to a misspelt word, whatever the case; empty if none is close.
+
+    Examples
+    --------
+    >>> did_you_mean("hbm4_800", ["HBM3_6400", "HBM4_8000"])
+    "did you mean 'HBM4_8000'? "
+    >>> did_you_mean("FOO", ["HBM4E_14000_projection"])
+    ''
+    """
     import difflib
 
     by_lower = {name.lower(): name for name in names}
-    return by_lower[difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.0)[0]]
+    close = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.65)
+    return f"did you mean {by_lower[close[0]]!r}? " if close else ""
 
 
 def preset_text(file: str) -> str:
     """Text of one file of the preset directory."""
-    return resources.files("hbmmodel.device").joinpath("presets").joinpath(file).read_text(encoding="utf-8")
+    return _FOLDER.joinpath(file).read_text(encoding="utf-8")
 
 
 def _decode(text: str, file: str) -> dict[str, Any]:
@@ -142,8 +172,7 @@ def sources() -> Mapping[str, str]:
     >>> sources()["EST"]
     'estimate of this project'
     """
-    file = "sources.toml"
-    return _convert(_decode(preset_text(file), file), dict[str, dict[str, str]], file, "")["sources"]
+    return _convert(_decode(preset_text(_SOURCES), _SOURCES), dict[str, dict[str, str]], _SOURCES, "")["sources"]
 
 
 class _Reader:
@@ -236,7 +265,7 @@ def parse(text: str, file: str) -> Preset:
     text : str
         TOML.
     file : str
-        File name, for error messages; without its suffix it must be the preset's name.
+        File, for error messages; its name without folder and suffix must be the preset's name.
 
     Returns
     -------
@@ -252,7 +281,7 @@ def parse(text: str, file: str) -> Preset:
 
     record = _convert(_decode(text, file), PresetRecord, file, "")
     reader = _Reader(file, record)
-    if f"{record.name}.toml" != file:
+    if f"{record.name}.toml" != os.path.basename(file):
         raise reader.fail("name", f"{record.name!r} is not the file's name")
     for name in record.rounding.floor:
         if name not in MAXIMA:
@@ -377,7 +406,7 @@ def load(name: str) -> Preset:
     Parameters
     ----------
     name : str
-        One of `NAMES`.
+        One of `names`.
 
     Returns
     -------
@@ -393,7 +422,46 @@ def load(name: str) -> Preset:
     >>> load("HBM4_8000").default_variant
     '24Gb_12H'
     """
-    if name not in NAMES:
-        meant = nearest(name, NAMES)
-        raise HbmDeviceError(f"unknown device {name!r}; did you mean {meant!r}? devices: {', '.join(NAMES)}")
+    known = names()
+    if name not in known:
+        hint = did_you_mean(name, known)
+        raise HbmDeviceError(
+            f"unknown device {name!r}; {hint}devices: {', '.join(known)}; or the path of a preset file (NAME.toml)"
+        )
     return parse(preset_text(f"{name}.toml"), f"{name}.toml")
+
+
+def load_file(path: str) -> Preset:
+    """The preset of a file outside the package.
+
+    Parameters
+    ----------
+    path : str
+        A file in the format of the shipped presets. Its name may not be that of a shipped one, so that a result's
+        device name says which of the two it was.
+
+    Returns
+    -------
+    Preset
+
+    Raises
+    ------
+    HbmDeviceError
+        The file cannot be read, is malformed, or has the name of a shipped preset.
+    """
+    name = os.path.basename(path).removesuffix(".toml")
+    if name in names():
+        raise HbmDeviceError(f"{path}: {name} is the name of a shipped preset; rename file and field name")
+    try:
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+    except OSError as error:
+        raise HbmDeviceError(f"{path}: {error.strerror or error}; give the path of a preset file") from None
+    except UnicodeDecodeError:
+        raise HbmDeviceError(f"{path}: not valid TOML: it is not UTF-8 text") from None
+    return parse(text, path)
+
+
+def load_any(name: str) -> Preset:
+    """`load_file` for a name that ends with ``.toml``, `load` for any other."""
+    return load_file(name) if name.endswith(".toml") else load(name)

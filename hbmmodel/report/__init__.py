@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hbmmodel.errors import HbmArgumentError
 from hbmmodel.report.markdown import render_markdown
 from hbmmodel.report.page import render_html
 from hbmmodel.report.text import print_text, render_text
@@ -41,7 +42,10 @@ def _write(path: Path, text: str) -> None:
         raise FileNotFoundError(
             f"{path.absolute().parent} does not exist; make it before writing {path.name} in it"
         )
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.absolute().parent)
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.absolute().parent)
+    except OSError as error:
+        raise HbmArgumentError(f"{path} cannot be written: {error.strerror or error}; name another place") from None
     try:
         with open(handle, "w", encoding="utf-8") as file:
             file.write(text)

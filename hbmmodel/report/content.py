@@ -24,6 +24,10 @@ __all__ = ["Bar", "Grid", "Report", "Section", "describe", "describe_system"]
 
 TOP_OPERATIONS = 10
 TOP_NAMES = 8
+ACCOUNT_TITLE = "What the data buses did"
+SIZE_DOUBT_BYTES = 64
+#: The histogram has 64 buckets per power of two, and a percentile is the middle of its bucket.
+HALF_BUCKET = 1 / 128
 
 CAUSES = {
     "data": "moving data",
@@ -136,10 +140,10 @@ def _account(result: Result) -> Section:
     s = result.summary
     data = s["lost_share_data"]
     if data is None:
-        return Section("Where the time of the data bus went", ("No time passed.",))
+        return Section(ACCOUNT_TITLE, ("No time passed.",))
     rest = sorted(((s[f"lost_share_{c}"] or 0.0, c) for c in LOST if c != "data"), key=lambda pair: -pair[0])
     return Section(
-        f"Where the other {share_text(1 - data)} of the data bus's time went",
+        ACCOUNT_TITLE,
         (),
         (
             Bar(CAUSES["data"], data),
@@ -152,7 +156,6 @@ def _latency(result: Result) -> Section:
     s = result.summary
     if s["read_latency_ns_mean"] is None:
         return Section("Read latency", ("No read reached a bank.",))
-    error = result.histogram.relative_error
     grid = Grid(
         ("", "mean", "median", "99 %", "99.9 %", "max"),
         (
@@ -173,7 +176,7 @@ def _latency(result: Result) -> Section:
         "Read latency",
         (
             f"The host path is an input of {time_text(s['host_latency_ns'])}. "
-            f"Percentiles are within {100 * error:.2g} % (buckets); mean and maximum are exact.",
+            f"Percentiles are within {100 * HALF_BUCKET:.2g} %, half a bucket; mean and maximum are exact.",
         ),
         grid=grid,
     )
@@ -313,9 +316,17 @@ def _assumptions(result: Result) -> Section:
         if system.window_bytes
         else "Reads in flight are limited by the queues only.",
     ]
-    for key, text in (("mode", "Trace mode {}."), ("order", "Operands interleaved by {}.")):
-        if result.trace.get(key):
-            sentences.append(text.format(result.trace[key]))
+    if result.trace.get("mode"):
+        sentences.append(f"Trace mode {result.trace['mode']}.")
+    if result.trace.get("order") and result.trace.get("kind") == "operations":
+        sentences.append(f"Operands interleaved by {result.trace['order']}.")
+    alignment = result.trace.get("address_alignment_bytes")
+    if alignment is not None and alignment >= SIZE_DOUBT_BYTES:
+        sentences.append(
+            f"Every address is a multiple of {alignment}, and the trace gives no sizes: each request was taken as one "
+            f"burst of {system.device.organisation.burst_bytes} bytes. If they are longer, say so (request_bytes, "
+            "--request-bytes)."
+        )
     if system.refresh_multiplier != 1.0:
         sentences.append(f"Refresh interval x {system.refresh_multiplier:g}, as for a hot device.")
     if c.refresh == "none":

@@ -99,7 +99,7 @@ def _heading(title: str, rule: str, width: int, color: bool) -> list[str]:
 
 
 def _wrap(part: Report | Section, width: int) -> list[str]:
-    return [line for sentence in part.sentences for line in textwrap.wrap(sentence, width)]
+    return [line for sentence in part.sentences for line in textwrap.wrap(sentence, width, break_on_hyphens=False)]
 
 
 def _section(section: Section, width: int, unicode: bool) -> list[str]:

@@ -68,7 +68,7 @@ def detect(path: str | os.PathLike[str]) -> str:
         if b"\0" in head:
             raise _binary(name, head)
         raise trace_error(name, f"longer than {TEXT_LINE_MAX} bytes", line=1, got=head[:16], remedy=_REMEDY)
-    return _by_records(name, head if whole else head[: head.rfind(b"\n") + 1])
+    return _by_records(name, head if whole else head[: head.rfind(b"\n") + 1], whole)
 
 
 def _records(head: bytes) -> Iterator[tuple[int, bytes]]:
@@ -77,10 +77,12 @@ def _records(head: bytes) -> Iterator[tuple[int, bytes]]:
             yield number, line.rstrip()
 
 
-def _by_records(name: str, head: bytes) -> str:
+def _by_records(name: str, head: bytes, whole: bool) -> str:
     records = list(_records(head))
+    if not records and whole:
+        raise trace_error(name, "only comments, no record", remedy="this is no trace")
     if not records:
-        raise trace_error(name, "only comments in the first lines", remedy=_REMEDY)
+        raise trace_error(name, f"only comments in the first {len(head)} bytes", remedy=_REMEDY)
     number, first = records[0]
     found = [fmt.name for fmt in _LINE_FORMATS if fmt.skeleton.match(first)]
     if len(found) > 1:

@@ -41,7 +41,7 @@ def convert(
     path: str | os.PathLike[str],
     format: str | None = None,
     *,
-    burst_bytes: int = 64,
+    burst_bytes: int = 32,
     gb_per_s: float | None = None,
     launch_ns: float = 2000.0,
     clock_ns: float = 1.0,
@@ -54,11 +54,13 @@ def convert(
         What to write.
     path : path
         Target; compressed if its name ends with ``.gz``, ``.xz`` or ``.zst``. It appears, or is replaced,
-        only when everything is written.
+        only when everything is written. Of a symbolic link the file that it names is written.
     format : {"dramsim3", "ramulator-loadstore", "dramsys-stl", "parquet"}, optional
         None: by the target's name (``.dramsim3``, ``.ldst`` or ``.ramulator``, ``.stl``, ``.parquet``).
     burst_bytes : int
-        Bytes per burst of an expanded operation; also of requests with sizes in formats without.
+        Bytes per burst of an expanded operation; also of requests with sizes in formats without. The default is one
+        burst of HBM, which is what `simulate` takes a request without a size for; with 64 (a transaction of
+        DRAMsim3), say ``simulate(request_bytes=64)`` too.
     gb_per_s : float, optional
         Operations: their bursts follow each other at this rate [GB/s], and each operation starts
         `launch_ns` after the end of the one before. None: everything at time 0.
@@ -77,7 +79,8 @@ def convert(
     HbmTraceError
         The trace is malformed, or cannot be expressed in the format.
     HbmArgumentError
-        Unknown format, bad number, or the file cannot be written.
+        Unknown format, bad number, or the file cannot be written; or the target is a directory, a device, a
+        pipe or a socket.
 
     Notes
     -----
@@ -100,16 +103,15 @@ def convert(
     stream = requests_of(trace, burst_bytes=burst_bytes, gb_per_s=gb_per_s, launch_ns=launch_ns)
     if chosen not in _SIZED:
         stream = _unsized(stream, burst_bytes)
-    folder, base = os.path.split(target)
-    if os.path.isdir(target):
-        raise HbmArgumentError(f"{target} is a directory; name a file")
+    real = _real_target(target)
+    folder, base = os.path.split(real)
     partial = os.path.join(folder, f".{base}.{os.getpid()}.part")
     try:
         try:
             with open(partial, "xb") as raw:
                 count = _write(raw, target, chosen, trace, stream, period)
             size = os.path.getsize(partial)
-            os.replace(partial, target)
+            os.replace(partial, real)
         finally:
             if os.path.exists(partial):
                 os.unlink(partial)
@@ -122,8 +124,19 @@ def convert(
 write_trace = convert
 
 
+def _real_target(target: str) -> str:
+    """Where the file is, behind any symbolic links; refuses what a rename would replace by a file."""
+    real = os.path.realpath(target)
+    if os.path.isdir(real):
+        raise HbmArgumentError(f"{target} is a directory; name a file")
+    # the link itself is left where links go round in circles
+    if (os.path.exists(target) or os.path.islink(real)) and not os.path.isfile(target):
+        raise HbmArgumentError(f"{target} is not a regular file, and is left as it is; name a file")
+    return real
+
+
 def requests_of(
-    trace: Trace, *, burst_bytes: int = 64, gb_per_s: float | None = None, launch_ns: float = 2000.0
+    trace: Trace, *, burst_bytes: int = 32, gb_per_s: float | None = None, launch_ns: float = 2000.0
 ) -> Iterator[RequestChunk]:
     """Any trace as requests: those of a request trace as they are, operations as bursts (see `convert`)."""
     if isinstance(trace, RequestTrace):
