@@ -175,6 +175,10 @@ typedef struct hbm_system hbm_system_t;
 HBM_API int hbm_system_create(const hbm_device_t *device, const hbm_map_t *map, const hbm_policy_t *policy,
                               int32_t threads, hbm_system_t **out);
 HBM_API void hbm_system_free(hbm_system_t *self);
+/* poll(context) returns nonzero to stop; the calling thread calls it again and again while the functions below work.  They
+ * then return HBM_ERR_INTERRUPTED, and the system takes no more input. */
+typedef int (*hbm_poll_fn)(void *context);
+HBM_API void hbm_system_set_poll(hbm_system_t *self, hbm_poll_fn poll, void *context);
 /* Puts an on-chip filter before the stacks, for waves; before the first input. */
 HBM_API int hbm_system_set_l2(hbm_system_t *self, int64_t size_bytes, int64_t line_bytes, int32_t ways);
 /* hits, misses, write-backs, in bursts. */

@@ -23,24 +23,36 @@ struct hbm_pool {
     int32_t failed_item;
     int error;
     int32_t next_worker;
+    int (*poll)(void *);
+    void *poll_context;
 };
+
+static void fail(hbm_pool_t *self, int32_t item, int error)
+{
+    pthread_mutex_lock(&self->lock);
+    if (self->error == 0 || item < self->failed_item) {
+        self->error = error;
+        self->failed_item = item;
+    }
+    pthread_mutex_unlock(&self->lock);
+}
 
 static void take_items(hbm_pool_t *self, int32_t worker)
 {
     for (;;) {
-        const int32_t item = atomic_fetch_add(&self->next, 1);
+        int32_t item;
         int ret;
+        if (worker == 0 && self->poll != NULL && self->poll(self->poll_context) != 0) {
+            fail(self, -1, HBM_ERR_INTERRUPTED);
+            atomic_store(&self->next, self->n);
+        }
+        item = atomic_fetch_add(&self->next, 1);
         if (item >= self->n) {
             return;
         }
         ret = self->work(self->context, worker, item);
         if (ret != 0) {
-            pthread_mutex_lock(&self->lock);
-            if (self->error == 0 || item < self->failed_item) {
-                self->error = ret;
-                self->failed_item = item;
-            }
-            pthread_mutex_unlock(&self->lock);
+            fail(self, item, ret);
         }
     }
 }
@@ -116,6 +128,12 @@ void hbm_pool_free(hbm_pool_t *self)
     pthread_mutex_destroy(&self->lock);
     free(self->thread);
     free(self);
+}
+
+void hbm_pool_set_poll(hbm_pool_t *self, int (*poll)(void *), void *context)
+{
+    self->poll = poll;
+    self->poll_context = context;
 }
 
 int hbm_pool_run(hbm_pool_t *self, hbm_work_fn work, void *context, int32_t n)

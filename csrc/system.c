@@ -83,6 +83,11 @@ int hbm_system_set_l2(hbm_system_t *self, int64_t size_bytes, int64_t line_bytes
     return hbm_l2_create(size_bytes / burst, (int32_t)(line_bytes / burst), ways, &self->l2);
 }
 
+void hbm_system_set_poll(hbm_system_t *self, hbm_poll_fn poll, void *context)
+{
+    hbm_pool_set_poll(self->pool, poll, context);
+}
+
 /* ---- running channels ---- */
 
 static int run_one(void *context, int32_t worker, int32_t item)
@@ -111,12 +116,20 @@ static hbm_pc_t *pc_of(hbm_system_t *self, int32_t pc)
     return &self->channel[pc / n].pc[pc % n];
 }
 
+/* An interrupted round leaves channels at different places, so nothing may follow it. */
+static int run_round(hbm_system_t *self, hbm_work_fn work, void *context, int32_t n)
+{
+    const int ret = hbm_pool_run(self->pool, work, context, n);
+    self->finished |= ret == HBM_ERR_INTERRUPTED;
+    return ret;
+}
+
 static int run_touched(hbm_system_t *self, hbm_until_t until)
 {
     int ret;
 
     self->until = until;
-    ret = hbm_pool_run(self->pool, run_one, self, self->n_touched);
+    ret = run_round(self, run_one, self, self->n_touched);
     for (int32_t i = 0; i < self->n_touched; i++) {
         self->is_touched[self->touched[i]] = 0;
     }
@@ -474,5 +487,5 @@ int hbm_system_finish(hbm_system_t *self, int64_t *end_tick)
         finish.end = hbm_max(finish.end, hbm_channel_done(&self->channel[i]));
     }
     *end_tick = finish.end;
-    return hbm_pool_run(self->pool, advance_one, &finish, self->n_channels);
+    return run_round(self, advance_one, &finish, self->n_channels);
 }

@@ -109,6 +109,8 @@ cdef extern from "hbm.h" nogil:
     int hbm_system_create(const hbm_device_t *device, const hbm_map_t *map, const hbm_policy_t *policy,
                           int32_t threads, hbm_system_t **out)
     void hbm_system_free(hbm_system_t *self)
+    ctypedef int (*hbm_poll_fn)(void *context) noexcept nogil
+    void hbm_system_set_poll(hbm_system_t *self, hbm_poll_fn poll, void *context)
     int hbm_system_set_l2(hbm_system_t *self, int64_t size_bytes, int64_t line_bytes, int32_t ways)
     void hbm_system_l2_counts(const hbm_system_t *self, int64_t *out)
     int hbm_system_requests(hbm_system_t *self, const uint64_t *address, const uint8_t *is_write,

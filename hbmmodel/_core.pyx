@@ -7,6 +7,11 @@ from libc.stdlib cimport calloc, free
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 from libc.string cimport memset
 
+from cpython.exc cimport PyErr_CheckSignals
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_DECREF, Py_INCREF
+from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
+
 from hbmmodel._chbm cimport *
 
 import numpy as np
@@ -15,6 +20,8 @@ from hbmmodel.commands import COMMAND_DTYPE
 from hbmmodel.errors import BY_CODE, HbmArgumentError, HbmBusyError, HbmInternalError
 
 MAX_DIMS = 8
+cdef enum:
+    POLL_MS = 50
 
 
 cdef int raise_for(int code, str detail) except -1:
@@ -178,12 +185,38 @@ cdef class CoreMap:
         return out
 
 
+cdef struct poll_t:
+    int64_t at_ms
+    PyObject *raised  # owned: what a signal handler raised
+
+
+cdef int poll_signals(void *context) noexcept nogil:
+    """Runs Python's signal handlers, at most every POLL_MS, since that takes the GIL."""
+    cdef poll_t *poll = <poll_t *>context
+    cdef timespec now
+    cdef int64_t now_ms
+    clock_gettime(CLOCK_MONOTONIC, &now)
+    now_ms = <int64_t>now.tv_sec * 1000 + now.tv_nsec // 1000000
+    if now_ms - poll.at_ms < POLL_MS:
+        return 0
+    poll.at_ms = now_ms
+    with gil:
+        try:
+            PyErr_CheckSignals()
+        except BaseException as error:
+            Py_INCREF(error)
+            poll.raised = <PyObject *>error
+            return 1
+    return 0
+
+
 cdef class CoreSystem:
     """All channels of a system.  One object belongs to one thread at a time; a second one gets HbmBusyError."""
 
     cdef hbm_system_t *ptr
     cdef readonly CoreMap map
     cdef bint busy
+    cdef poll_t poll
 
     def __cinit__(self, CoreMap map not None, dict policy not None, *, int64_t host_ticks, int64_t window,
                   int threads, bint command_log, int64_t epoch_ticks, bint skip=True):
@@ -194,9 +227,20 @@ cdef class CoreSystem:
         if code != 0:
             raise_for(code, "")
         self.map = map
+        hbm_system_set_poll(self.ptr, poll_signals, &self.poll)
 
     def __dealloc__(self):
         hbm_system_free(self.ptr)
+
+    cdef int leave(self) except -1:
+        """After every call that takes long: free for the next one; raises what a signal handler raised."""
+        self.busy = False
+        if self.poll.raised != NULL:
+            error = <object>self.poll.raised
+            self.poll.raised = NULL
+            Py_DECREF(error)
+            raise error from None
+        return 0
 
     cdef int idle(self) except -1:
         if self.busy:
@@ -241,7 +285,7 @@ cdef class CoreSystem:
             with nogil:
                 code = hbm_system_requests(self.ptr, &address[0], &is_write[0], ticks, n, wrap, &bad)
         finally:
-            self.busy = False
+            self.leave()
         if code != 0:
             raise_for(code, "" if bad < 0 else
                       f"record {first_record + bad}: address {address[bad]:#x} is not below the capacity "
@@ -290,8 +334,8 @@ cdef class CoreSystem:
                 message = hbm_strerror(code).decode()
                 raise BY_CODE.get(code, HbmInternalError)(message, bad)
         finally:
-            self.busy = False
             free(list_of)
+            self.leave()
         return end
 
     def operations(self, int32_t n):
@@ -318,7 +362,7 @@ cdef class CoreSystem:
             with nogil:
                 code = hbm_system_finish(self.ptr, &end)
         finally:
-            self.busy = False
+            self.leave()
         if code != 0:
             raise_for(code, "")
         return end

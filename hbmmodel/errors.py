@@ -26,6 +26,7 @@ __all__ = [
     "HbmError",
     "HbmIllegalCommandError",
     "HbmInternalError",
+    "HbmInterruptedError",
     "HbmMapError",
     "HbmMemoryError",
     "HbmOverflowError",
@@ -126,6 +127,13 @@ class HbmInternalError(HbmError, RuntimeError):
     summary = "internal invariant broken; please report this"
 
 
+class HbmInterruptedError(HbmError, RuntimeError):
+    """The caller of the C library asked to stop; Python raises what asked, KeyboardInterrupt for one."""
+
+    code = -12
+    summary = "the caller asked to stop"
+
+
 BY_CODE: dict[int, type[HbmError]] = {
     cls.code: cls
     for cls in (
@@ -140,6 +148,7 @@ BY_CODE: dict[int, type[HbmError]] = {
         HbmOverflowError,
         HbmBusyError,
         HbmInternalError,
+        HbmInterruptedError,
     )
 }
 """Exception class of each error code of the C core."""

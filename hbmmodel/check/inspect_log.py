@@ -16,10 +16,10 @@ import numpy.typing as npt
 from hbmmodel.check.buses import command_buses, command_edges, data_bus, slot_behind_act
 from hbmmodel.check.limits import Limits, limits_of
 from hbmmodel.check.pairs import distances
-from hbmmodel.check.refresh import activation_counts, bank_sets, refresh_rate
+from hbmmodel.check.refresh import Ending, activation_counts, bank_sets, refresh_account
 from hbmmodel.check.state import addresses, bank_states, rows_open_too_long
 from hbmmodel.check.view import EVERY_BANK, Finding, View
-from hbmmodel.check.violation import Violation
+from hbmmodel.check.violation import END, Violation
 from hbmmodel.commands import COLUMN_COMMANDS, Command, Log, as_command_log, command_name
 from hbmmodel.errors import HbmArgumentError, HbmOverflowError
 
@@ -36,6 +36,7 @@ def check(
     *,
     limit: int | None = 1000,
     initial: Log | None = None,
+    end_tick: int | None = None,
 ) -> list[Violation]:
     """Say where a command log breaks the protocol.
 
@@ -43,8 +44,9 @@ def check(
     ----------
     system_or_device : System or Device
         Whose rules apply. A system also tells how often it refreshes: with ``refresh="none"`` neither the
-        refresh rate nor tRAS(max) is judged; with a bare device the rate is not judged, because it is not
-        known.
+        refreshes nor tRAS(max) are judged, otherwise every bank of every channel and stack has to be
+        refreshed, also where the log has no command; with a bare device the refreshes are not judged,
+        because nobody says how often they come.
     command_log : ndarray of COMMAND_DTYPE, shape (n,)
         The commands, sorted by (stack, channel, tick), in half-CK ticks from the start of the run.
     limit : int or None
@@ -53,18 +55,21 @@ def check(
         Commands that went before, on the same clock, e.g. the first part of a log that is checked in parts.
         They set the scene and are not judged. Without it all banks are precharged at first and nothing has
         been refreshed.
+    end_tick : int, optional
+        When the run ended, e.g. ``result.summary["time_ticks"]``: up to then banks have to be refreshed, or
+        to the log's last command if that is later. None: to the log's last command of all channels.
 
     Returns
     -------
     list of Violation
-        In the order of the log; empty when the log is legal. A command that breaks several rules is listed
-        for each.
+        In the order of the log, then what is missing at its end; empty when the log is legal. A command that
+        breaks several rules is listed for each.
 
     Raises
     ------
     HbmArgumentError
         `command_log` is not a command log, or `system_or_device` neither a system nor a device; or `limit`
-        is below 1.
+        is below 1, or `end_tick` not a whole number from 0 on.
     HbmOverflowError
         The log is too long for exact 64-bit times of this device.
 
@@ -86,6 +91,8 @@ def check(
     device, system = _parts(system_or_device)
     if limit is not None and limit < 1:
         raise HbmArgumentError(f"limit is {limit}; it must be at least 1, or None for all violations")
+    if end_tick is not None:
+        _check_end(end_tick)
     log = as_command_log(command_log)
     history = 0
     if initial is not None:
@@ -93,14 +100,78 @@ def check(
         history = len(before)
         log = np.concatenate([before, log])
     limits = limits_of(device)
-    _guard_range(log, limits)
+    end_tick = max(int(end_tick or 0), int(log["tick"].max(initial=0)))
+    _guard_range(log, limits, end_tick)
 
     findings = list(_unordered(log, history))
     faults, usable = addresses(log, device.organisation, None if system is None else system.stacks)
     findings += faults
+    silent = _places(device, system)
+    endings: list[Ending] = []
     for rows in _channels(log, usable):
-        findings += _judge(log, rows, limits, device, system)
-    return _violations(findings, log, history, limits, limit)
+        view = View(log, rows, limits, device.organisation)
+        by_bank = view.by_bank()
+        findings += _judge(view, by_bank, device, system)
+        place = int(log["stack"][rows[0]]), int(log["channel"][rows[0]])
+        if silent.pop(place, False):
+            late, waiting = _account(by_bank, place, device, system, end_tick)
+            findings += late
+            endings += waiting
+    empty = View(log, np.empty(0, np.int64), limits, device.organisation)
+    for place in silent:
+        endings += _account(empty, place, device, system, end_tick)[1]
+    violations = _violations(findings, log, history, limits, limit)
+    endings.sort(key=lambda ending: (ending.stack, ending.channel, ending.pseudo_channel))
+    violations += [_at_end(ending, history, len(log), end_tick, limits, device) for ending in endings[:limit]]
+    return violations if limit is None else violations[:limit]
+
+
+def _places(device: Device, system: Any) -> dict[tuple[int, int], bool]:
+    """Stack and channel of all that has to be refreshed."""
+    if system is None or system.controller.refresh == "none":
+        return {}
+    channels = device.organisation.channels
+    return {(stack, channel): True for stack in range(system.stacks) for channel in range(channels)}
+
+
+def _account(
+    by_bank: View, place: tuple[int, int], device: Device, system: Any, end_tick: int
+) -> tuple[list[Finding], list[Ending]]:
+    return refresh_account(
+        by_bank,
+        place=place,
+        postpone_max=device.postpone_max,
+        multiplier=Fraction(system.refresh_multiplier),
+        end=end_tick * by_bank.limits.tick,
+    )
+
+
+def _at_end(
+    ending: Ending, history: int, rows: int, end_tick: int, limits: Limits, device: Device
+) -> Violation:
+    org = device.organisation
+    group, bank = divmod(ending.bank, org.banks_per_group)
+    sid, group = divmod(group, org.bank_groups)
+    return Violation(
+        index=rows - history,
+        rule=ending.rule,
+        command=END,
+        previous_index=None if ending.previous < 0 else ending.previous - history,
+        time_ps=limits.ps(end_tick * limits.tick),
+        required_ps=limits.ps(ending.required),
+        actual_ps=limits.ps(ending.actual),
+        location=f"stack {ending.stack} channel {ending.channel} pc {ending.pseudo_channel} "
+        f"sid {sid} bg {group} bank {bank}",
+        detail=ending.detail,
+    )
+
+
+def _check_end(end_tick: object) -> None:
+    whole = isinstance(end_tick, int | np.integer) and not isinstance(end_tick, bool)
+    if not whole or int(end_tick) < 0:  # type: ignore[call-overload]
+        raise HbmArgumentError(
+            f"end_tick is {end_tick!r}; it must be a whole number of half clocks from 0 on, or None"
+        )
 
 
 def _parts(thing: Any) -> tuple[Device, Any]:
@@ -114,10 +185,8 @@ def _parts(thing: Any) -> tuple[Device, Any]:
     )
 
 
-def _guard_range(log: Log, limits: Limits) -> None:
-    if not len(log):
-        return
-    last = max(abs(int(log["tick"].min())), abs(int(log["tick"].max())))
+def _guard_range(log: Log, limits: Limits, end_tick: int) -> None:
+    last = max(end_tick, -int(log["tick"].min(initial=0)))
     longest = max(limits.times.values())
     if last * limits.tick + 16 * longest >= 1 << 62:
         raise HbmOverflowError(
@@ -154,11 +223,7 @@ def _channels(log: Log, usable: npt.NDArray[np.bool_]) -> Iterator[npt.NDArray[n
     yield from np.split(rows, np.flatnonzero(key[1:] != key[:-1]) + 1)
 
 
-def _judge(
-    log: Log, rows: npt.NDArray[np.int64], limits: Limits, device: Device, system: Any
-) -> Iterator[Finding]:
-    view = View(log, rows, limits, device.organisation)
-    by_bank = view.by_bank()
+def _judge(view: View, by_bank: View, device: Device, system: Any) -> Iterator[Finding]:
     yield from command_edges(view, precharge_on_any_edge=device.command_bus.pre_any_edge)
     yield from command_buses(view)
     yield from slot_behind_act(view)
@@ -168,12 +233,8 @@ def _judge(
     yield from bank_sets(view)
     rfm = device.rfm
     yield from activation_counts(by_bank, raaimt=rfm.raaimt, raammt=rfm.raammt, raadec=rfm.raadec)
-    refreshes = system is None or system.controller.refresh != "none"
-    if refreshes:
+    if system is None or system.controller.refresh != "none":
         yield from rows_open_too_long(by_bank)
-    if system is not None and refreshes:
-        multiplier = Fraction(system.refresh_multiplier)
-        yield from refresh_rate(view, postpone_max=device.postpone_max, multiplier=multiplier)
 
 
 def _violations(

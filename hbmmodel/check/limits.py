@@ -105,7 +105,11 @@ def limits_of(device: Device) -> Limits:
     for name in ("RL", "WL", "nBL"):
         if name not in times_ps:
             raise HbmDeviceError(f"device {device.name}: timing {name} is missing")
-    per_ps = math.lcm(half_ps.denominator, *(time.denominator for time in times_ps.values()))
+    # a quarter of tREFI too: refresh may run at a multiple of tREFI of 0.5 or 0.25
+    quarter_ps = times_ps.get("tREFI", Fraction(0)) / 4
+    per_ps = math.lcm(
+        half_ps.denominator, quarter_ps.denominator, *(time.denominator for time in times_ps.values())
+    )
     tick = int(half_ps * per_ps)
 
     def clocks(name: str) -> int:

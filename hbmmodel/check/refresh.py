@@ -1,13 +1,14 @@
-"""Refresh bookkeeping: the set rule, the rate, and activation counts.
+"""Refresh bookkeeping: the set rule, the account of every bank, and activation counts.
 
-Owns what has to be counted over a whole log of a pseudo-channel. Refreshes are a few per cent of a log, so
-this is plain Python. Must not know who decided when to refresh.
+Owns what has to be counted over a whole log of a channel. Sets and counts are plain Python, because refreshes
+are a few per cent of a log; accounts are whole arrays, because a REFab stands in those of all banks. Must not
+know who decided when to refresh.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
@@ -16,7 +17,7 @@ from hbmmodel.check.rules import bits
 from hbmmodel.check.view import Finding, View
 from hbmmodel.commands import Command
 
-__all__ = ["activation_counts", "bank_sets", "refresh_rate"]
+__all__ = ["Ending", "activation_counts", "bank_sets", "refresh_account"]
 
 REFRESH = bits((Command.REFab, Command.REFpb))
 
@@ -65,55 +66,124 @@ def bank_sets(view: View) -> Iterator[Finding]:
         )
 
 
-def refresh_rate(view: View, *, postpone_max: int, multiplier: Fraction) -> Iterator[Finding]:
-    """Find pseudo-channels that owe more refreshes than may be postponed.
+@dataclass(frozen=True)
+class Ending:
+    """A breach that shows when the log ends, so that no row of it is to blame.
 
-    The debt is the time that refreshes have not yet paid for: a REFab pays for one tREFI, a REFpb for its
-    share of one. The account is opened at tick 0. With eight REFab postponed and the ninth due, the debt is 9
-    x tREFI; more is a breach.
+    Attributes
+    ----------
+    rule : str
+    stack, channel, pseudo_channel : int
+    bank : int
+        The bank that is worst off, counted through the pseudo-channel.
+    previous : int
+        Row of its last refresh, -1 where there is none.
+    actual, required : int
+        Times in units.
+    detail : str
+    """
+
+    rule: str
+    stack: int
+    channel: int
+    pseudo_channel: int
+    bank: int
+    previous: int
+    actual: int
+    required: int
+    detail: str
+
+
+def refresh_account(
+    by_bank: View, *, place: tuple[int, int], postpone_max: int, multiplier: Fraction, end: int
+) -> tuple[list[Finding], list[Ending]]:
+    """Find banks that are refreshed too seldom (refresh.rate) or wait too long for one (refresh.gap).
+
+    Every bank has an account, opened at tick 0. Each refresh of the bank, by REFpb or by a REFab of its
+    pseudo-channel, pays for one tREFI; no more than `postpone_max` tREFI are paid in advance, further
+    refreshes buy nothing. With eight refreshes postponed and the ninth due, 9 x tREFI are unpaid; more is a
+    breach of the rate. Refreshes in advance do not lengthen the gap: 9 x tREFI between two of them, before
+    the first and behind the last.
 
     Parameters
     ----------
-    view : View
-        One channel as on the buses.
+    by_bank : View
+        One channel, all-bank commands repeated per bank; may be empty.
+    place : (int, int)
+        Stack and channel.
     postpone_max : int
-        REFab that may be postponed.
+        REFab that may be postponed or pulled in.
     multiplier : Fraction
         Factor on tREFI.
+    end : int
+        Up to when the banks are judged, in units.
 
-    Yields
-    ------
-    Finding
-        At the refresh that comes too late, or at the channel's last command if none comes.
+    Returns
+    -------
+    (list of Finding, list of Ending)
+        Refreshes that come too late; banks that wait at the end, the worst one of each pseudo-channel.
 
     Source
     ------
-    JESD238B, JESD270-4: up to 8 REFab may be postponed, bound 9 x tREFI; tREFI x 0.5 and x 0.25 above the
-    trip points.
+    JESD238B, JESD270-4: up to 8 REFab may be postponed, bound 9 x tREFI between refreshes; tREFI x 0.5 and x
+    0.25 above the trip points. That as many may be pulled in is JESD79-4 (DDR4); no public source has a
+    number for HBM.
     """
-    interval = view.limits.times["tREFI"] * multiplier
+    view = by_bank
     banks = view.organisation.banks
+    interval = int(view.limits.times["tREFI"] * multiplier)
     allowed = (postpone_max + 1) * interval
-    refreshes = np.flatnonzero(view.having(REFRESH))
-    for pc in range(view.organisation.pseudo_channels):
-        rows: list[int] = []
-        debts: list[int] = []
-        credit = 0
-        mine = refreshes[view.pseudo_channel[refreshes] == pc].tolist()
-        for entry in [*mine, len(view) - 1]:
-            debt = int(view.time[entry]) - credit * interval / banks
-            if debt > allowed:
-                rows.append(int(view.rows[entry]))
-                debts.append(math.ceil(debt))
-            credit += banks if view.mask[entry] == 1 << Command.REFab else 1
-        if rows:
-            yield Finding(
-                "refresh.rate",
-                np.array(rows, np.int64),
-                actual=np.array(debts, np.int64),
-                required=int(allowed),
-                detail=f"unpaid time of pseudo-channel {pc}",
+    order = view.order("bank")
+    entries = order[(view.sorted_mask("bank") & REFRESH) != 0]
+    bank, time, rows = view.bank[entries], view.time[entries], view.rows[entries]
+
+    every = banks * view.organisation.pseudo_channels
+    paid_at_end, last, last_row = np.zeros(every, np.int64), np.zeros(every, np.int64), np.full(every, -1)
+    findings = []
+    if len(entries):
+        first = np.append(True, bank[1:] != bank[:-1])
+        starts = np.flatnonzero(first)
+        stops = np.append(starts[1:], len(entries))
+        nth = np.arange(len(entries)) - np.repeat(starts, stops - starts)
+        # paid(n) = min(paid(n - 1) + tREFI, time(n) + ahead): less n x tREFI this is a running minimum
+        least = np.minimum(time + (postpone_max * interval) - nth * interval, interval)
+        for start, stop in zip(starts.tolist(), stops.tolist(), strict=True):
+            least[start:stop] = np.minimum.accumulate(least[start:stop])
+        paid = least + nth * interval
+        unpaid = time - np.where(first, 0, np.append(0, paid[:-1]))
+        gap = time - np.where(first, 0, np.append(0, time[:-1]))
+        before = np.where(first, -1, np.append(-1, rows[:-1]))
+
+        at = np.flatnonzero(unpaid > allowed)
+        findings.append(Finding("refresh.rate", rows[at], None, unpaid[at], allowed, "unpaid time of a bank"))
+        for chosen, detail in ((first, "from tick 0 to a bank's first refresh"), (~first, "of the same bank")):
+            at = np.flatnonzero(chosen & (gap > allowed))
+            findings.append(Finding("refresh.gap", rows[at], before[at], gap[at], allowed, detail))
+        ends = stops - 1
+        paid_at_end[bank[ends]], last[bank[ends]], last_row[bank[ends]] = paid[ends], time[ends], rows[ends]
+
+    endings = []
+    for rule, actual in (("refresh.rate", end - paid_at_end), ("refresh.gap", end - last)):
+        for pc in range(view.organisation.pseudo_channels):
+            mine = actual[pc * banks : (pc + 1) * banks]
+            late = int(np.count_nonzero(mine > allowed))
+            if not late:
+                continue
+            worst = int(mine.argmax())
+            what = "unpaid time" if rule == "refresh.rate" else "time without a refresh"
+            endings.append(
+                Ending(
+                    rule,
+                    *place,
+                    pc,
+                    worst,
+                    -1 if rule == "refresh.rate" else int(last_row[pc * banks + worst]),
+                    int(mine[worst]),
+                    allowed,
+                    f"{what} of {late} of the pseudo-channel's {banks} banks, the worst is named",
+                )
             )
+    return findings, endings
 
 
 def activation_counts(by_bank: View, *, raaimt: int, raammt: int, raadec: int) -> Iterator[Finding]:

@@ -8,10 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
-__all__ = ["AT_MOST", "Violation"]
+__all__ = ["AT_MOST", "END", "Violation"]
 
-AT_MOST = frozenset({"tRASmax", "refresh.rate"})
+AT_MOST = frozenset({"tRASmax", "refresh.gap", "refresh.rate"})
 """Rules whose `required_ps` is a limit from above; every other one is a least distance."""
+
+END = "end"
+"""`command` of a breach that shows when the log ends."""
 
 
 def _ns(time_ps: Fraction) -> str:
@@ -21,17 +24,17 @@ def _ns(time_ps: Fraction) -> str:
 
 @dataclass(frozen=True)
 class Violation:
-    """One command that breaks one rule.
+    """One command that breaks one rule, or a refresh that is missing when the log ends.
 
     Attributes
     ----------
     index : int
-        Row of the command in the log that was checked.
+        Row of the command in the log that was checked; the log's length for what is missing at its end.
     rule : str
         JEDEC symbol of the broken time (``"tRCDRD"``), or ``"bus.row"``, ``"state.ACT_open_bank"``,
         ``"refresh.set"``, ...: the list is in ``docs/model/checker.md``.
     command : str
-        Name of the command.
+        Name of the command; ``"end"`` for what is missing at the end of the log.
     previous_index : int or None
         Row of the earlier command that the rule counts from; negative for a row of `initial`, counted from
         its end; None where no single command is meant.
@@ -62,7 +65,8 @@ class Violation:
     detail: str = ""
 
     def __str__(self) -> str:
-        text = f"row {self.index}: {self.command} at {_ns(self.time_ps)} ns, {self.location}: {self.rule}"
+        what = "end of the log" if self.command == END else f"row {self.index}: {self.command}"
+        text = f"{what} at {_ns(self.time_ps)} ns, {self.location}: {self.rule}"
         if self.required_ps is not None and self.actual_ps is not None:
             since = "" if self.previous_index is None else f" after {self._previous()}"
             bound = "at most" if self.rule in AT_MOST else "at least"

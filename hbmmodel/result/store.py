@@ -15,6 +15,8 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +56,18 @@ def check_target(directory: Path) -> None:
     OSError
         Its parent is missing or cannot be written.
     """
+    directory = Path(os.path.normpath(directory.absolute()))
+    parent = directory.parent
+    if not parent.is_dir():
+        raise FileNotFoundError(f"{parent} does not exist; make it before saving a result in it")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise PermissionError(f"{parent} cannot be written; name another place for the result")
+    if directory.is_symlink() or directory.exists():
+        with _alone(directory):
+            _check_content(directory)
+
+
+def _check_content(directory: Path) -> None:
     if directory.is_symlink() or (directory.exists() and not directory.is_dir()):
         raise HbmArgumentError(
             f"{directory} exists and is not a directory; name another place for the result"
@@ -62,22 +76,55 @@ def check_target(directory: Path) -> None:
         raise HbmArgumentError(
             f"{directory} exists and is not a saved result; it is left as it is: name another directory"
         )
-    parent = directory.absolute().parent
-    if not parent.is_dir():
-        raise FileNotFoundError(f"{parent} does not exist; make it before saving a result in it")
-    if not os.access(parent, os.W_OK | os.X_OK):
-        raise PermissionError(f"{parent} cannot be written; name another place for the result")
+
+
+@contextmanager
+def _alone(directory: Path) -> Iterator[None]:
+    """Keep other savers away from `directory`, by a lock file beside it that goes when the lock does.
+
+    A lock file left by a process that was killed is not locked: the next saver takes and removes it.
+    """
+    import fcntl
+
+    path = directory.with_name(f".{directory.name}.lock")
+    try:
+        while True:
+            lock = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                # the saver that we waited for has removed this file, and the next one has made its own
+                mine = os.path.exists(path) and os.path.samestat(os.fstat(lock), os.lstat(path))
+            except FileNotFoundError:
+                mine = False
+            except BaseException:
+                os.close(lock)
+                raise
+            if mine:
+                break
+            os.close(lock)
+    except OSError as error:
+        raise HbmArgumentError(
+            f"{directory} cannot be locked for saving: {error.strerror or error}; name another place"
+        ) from None
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(lock)
 
 
 def save(result: Result, directory: Path) -> Path:
     """Write `result` to `directory`: complete, or not at all.
 
-    An older result there is replaced; files in it that are not part of a result are kept.
+    An older result there is replaced; files in it that are not part of a result are kept. Of several results
+    saved to one place at once, each is complete in its turn, and the last one stays.
 
     Raises
     ------
-    HbmArgumentError, OSError
-        As `check_target`.
+    HbmArgumentError
+        As `check_target`, or the result cannot take its place.
+    OSError
+        As `check_target`, or a file cannot be written.
     """
     directory = Path(os.path.normpath(directory.absolute()))
     check_target(directory)
@@ -85,7 +132,15 @@ def save(result: Result, directory: Path) -> Path:
     try:
         _write(result, work)
         work.chmod(0o777 & ~_umask())
-        _replace(work, directory)
+        with _alone(directory):
+            _check_content(directory)
+            try:
+                _replace(work, directory)
+            except OSError as error:
+                raise HbmArgumentError(
+                    f"{directory} cannot be replaced by the new result: {error.strerror or error}; "
+                    "name another directory"
+                ) from None
     except BaseException:
         shutil.rmtree(work, ignore_errors=True)
         raise

@@ -59,6 +59,28 @@ static void the_error_of_the_lowest_item_is_returned(void)
     }
 }
 
+static int count_down(void *context) { return --*(int *)context < 0; }
+
+static void a_poll_that_asks_to_stop_ends_the_round(void)
+{
+    for (int32_t threads = 1; threads <= 4; threads++) {
+        hbm_pool_t *pool = NULL;
+        int left = 3;
+        job_t job = {.n_workers = threads, .fails_from = ITEMS};
+        REQUIRE(hbm_pool_create(threads, &pool) == 0);
+        hbm_pool_set_poll(pool, count_down, &left);
+        if (threads == 1) { /* else the others may have done all there was */
+            CHECK_EQ(hbm_pool_run(pool, work, &job, ITEMS), HBM_ERR_INTERRUPTED);
+            CHECK(atomic_load(&job.seen[2]) && !atomic_load(&job.seen[3]));
+        }
+        left = 0;
+        CHECK_EQ(hbm_pool_run(pool, work, &job, ITEMS), HBM_ERR_INTERRUPTED);
+        left = 2 * ITEMS;
+        CHECK_EQ(hbm_pool_run(pool, work, &job, ITEMS), 0);
+        hbm_pool_free(pool);
+    }
+}
+
 static int use(void *arg)
 {
     hbm_pool_t *pool = NULL;
@@ -82,4 +104,4 @@ static void fewer_threads_and_less_memory_are_survived(void)
 }
 
 TESTS(T(every_item_is_done_once_in_every_round), T(the_error_of_the_lowest_item_is_returned),
-      T(fewer_threads_and_less_memory_are_survived))
+      T(a_poll_that_asks_to_stop_ends_the_round), T(fewer_threads_and_less_memory_are_survived))

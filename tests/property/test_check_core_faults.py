@@ -75,7 +75,7 @@ def run(system: System, traffic: str, ticks: dict[str, int], seed: int = 0) -> A
     ids=lambda c: f"{c.scheduler}-{c.page_policy}-{c.refresh}",
 )
 def test_log_of_the_core_is_legal(name: str, controller: Controller) -> None:
-    system = System(device(name), controller=controller, refresh_multiplier=0.5)
+    system = System(device(name, channels=1), controller=controller, refresh_multiplier=0.5)
     for traffic in TRAFFIC:
         log = run(system, traffic, system.device.ticks())
         assert len(log) > 500
@@ -112,7 +112,7 @@ FAULTS = {
 @pytest.mark.parametrize("field", FAULTS)
 def test_one_wrong_number_in_the_core_is_seen(field: str, preset: tuple[str, str]) -> None:
     less, expected = FAULTS[field]
-    true = device(*preset)
+    true = device(*preset, channels=1)
     broken: set[str] = set()
     for controller in (Controller(), Controller(refresh="all_bank"), Controller(page_policy="closed")):
         system = System(true, controller=controller, refresh_multiplier=0.25)

@@ -12,7 +12,7 @@ import hbmmodel
 
 PUBLIC = {
     *("AddressMap", "Controller", "Device", "Result", "System", "Trace"),
-    *("__version__", "check", "device", "devices", "errors", "get_include", "read_trace", "simulate"),
+    *("__version__", "check", "demo_capture", "device", "devices", "errors", "get_include", "read_trace", "simulate"),
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ _spec.loader.exec_module(logs)
 
 from hbmmodel.check import check  # noqa: E402
 from hbmmodel.commands import Command, command_log  # noqa: E402
+from hbmmodel.errors import HbmArgumentError, HbmOverflowError  # noqa: E402
 from hbmmodel.system import Controller, System  # noqa: E402
 
 ACT, PREpb, PREab, RD, WR, RDA, WRA, REFab, REFpb, RFMab, RFMpb = (Command(code) for code in range(11))
@@ -77,8 +79,9 @@ def test_refab_begins_new_sets() -> None:
 # ---- the rate ----
 
 
-def system(made: Any, refresh: str = "all_bank", **options: Any) -> System:
-    return System(made.device, controller=Controller(refresh=refresh), **options)
+def system(made: Any, refresh: str = "all_bank", channels: int = 1, **options: Any) -> System:
+    few = replace(made.device, organisation=replace(made.device.organisation, channels=channels))
+    return System(few, controller=Controller(refresh=refresh), **options)
 
 
 @pytest.mark.parametrize("spec", logs.DEVICES, ids="_".join)
@@ -89,17 +92,24 @@ def test_eight_refreshes_may_be_postponed(multiplier: float, spec: tuple[str, st
     target = system(made, refresh_multiplier=multiplier)
     last = int(9 * interval) // 2 * 2
     assert logs.rules(target, [at(last, REFab)]) == []
-    violation, other = check(target, command_log([at(last + 2, REFab)]))
-    assert "pseudo-channel 0" in violation.detail and "pseudo-channel 1" in other.detail
-    assert (violation.rule, violation.index, violation.previous_index) == ("refresh.rate", 0, None)
-    assert violation.required_ps == 9 * made.ns("tREFI") * 1000 * Fraction(multiplier)
-    assert "at most" in str(violation)
+    found = check(target, command_log([at(last + 2, REFab)]))
+    assert [(v.rule, v.index, v.command, v.previous_index) for v in found] == [
+        ("refresh.rate", 0, "REFab", None),
+        ("refresh.gap", 0, "REFab", None),
+        ("refresh.rate", 1, "end", None),
+        ("refresh.gap", 1, "end", None),
+    ]
+    for violation, pc in zip(found, (0, 0, 1, 1), strict=True):
+        assert violation.required_ps == 9 * made.ns("tREFI") * 1000 * Fraction(multiplier)
+        assert violation.actual_ps == (last + 2) * made.half_ps
+        assert f"channel 0 pc {pc}" in violation.location
+        assert "at most" in str(violation)
 
 
 def in_pc0(target: System, rows: list[Any]) -> list[tuple[str, int]]:
     """Breaches of pseudo-channel 0; these logs leave the other one without refreshes."""
     found = check(target, command_log(rows))
-    return [(v.rule, v.index) for v in found if "pseudo-channel 1" not in v.detail]
+    return [(v.rule, v.index) for v in found if "pc 1" not in v.location]
 
 
 def test_every_refresh_pays_for_one_interval() -> None:
@@ -118,8 +128,11 @@ def test_a_refab_too_few_shows_at_the_end() -> None:
     target = system(made)
     on_time = [at(k * interval, REFab) for k in range(1, 10)]
     assert in_pc0(target, [*on_time, at(18 * interval, PREab)]) == []
-    assert in_pc0(target, [*on_time, at(18 * interval + 1, PREab)]) == [("refresh.rate", 9)]
-    assert in_pc0(target, [*on_time, at(18 * interval + 1, PREab, pc=1)]) == [("refresh.rate", 9)]
+    assert in_pc0(target, [*on_time, at(18 * interval + 1, PREab)]) == [("refresh.rate", 10), ("refresh.gap", 10)]
+    assert in_pc0(target, [*on_time, at(18 * interval + 1, PREab, pc=1)]) == [
+        ("refresh.rate", 10),
+        ("refresh.gap", 10),
+    ]
 
 
 def test_pseudo_channels_pay_for_themselves() -> None:
@@ -140,11 +153,106 @@ def test_refpb_pays_for_its_share(spec: tuple[str, str]) -> None:
     rows = [at((n + 1) * each, REFpb, banks[n % len(banks)]) for n in range(12 * org.banks)]
     target = system(made, "per_bank")
     assert in_pc0(target, rows) == []
-    late = [(row[0] + 9 * made["tREFI"] - up(each + 2), *row[1:]) for row in rows]
+    slack = made["tREFI"] - each * org.banks
+    late = [(row[0] + 8 * made["tREFI"] + slack, *row[1:]) for row in rows]
+    late = [(row[0] // 2 * 2, *row[1:]) for row in late]
     assert in_pc0(target, late) == []
-    # with one share unpaid the next REFpb comes too late
+    too_late = [(row[0] + 2, *row[1:]) for row in late]
+    assert ("refresh.rate", org.banks - 1) in in_pc0(target, too_late)
+    assert ("refresh.rate", org.banks - 2) not in in_pc0(target, too_late)
+    # left out once, the bank is too late when it comes again
     behind = [found for found in in_pc0(target, late[:20] + late[21:]) if found[0] == "refresh.rate"]
-    assert behind[0] == ("refresh.rate", 20)
+    assert behind[0] == ("refresh.rate", org.banks + 19)
+
+
+def of(target: System, rows: list[Any], end_tick: int | None = None) -> list[tuple[str, str]]:
+    return [(v.rule, v.command) for v in check(target, command_log(rows), end_tick=end_tick)]
+
+
+def both(tick: int) -> list[Any]:
+    return [at(tick, REFab), at(tick + 2, REFab, pc=1)]
+
+
+def test_eight_refreshes_may_be_ahead_and_more_buy_nothing() -> None:
+    made = logs.Made(*logs.HBM4_12H)
+    interval = made["tREFI"]
+    target = system(made)
+    apart = up(made["tRFCab"] + 2)
+    for ahead in (30, 200):
+        burst = [row for k in range(ahead) for row in both(k * apart)]
+        last = (ahead - 1) * apart
+        # paid up to last + 8 tREFI; one more at +9 pays up to +9, so the next may come at +18
+        first, second = both(last + 9 * interval), both(last + 18 * interval)
+        assert of(target, burst + first + second) == []
+        late = [(tick + 2 if tick >= last + 18 * interval else tick, *rest) for tick, *rest in first + second]
+        assert ("refresh.rate", "REFab") in of(target, burst + late)
+        # without the ones ahead it would be too late by far
+        assert ("refresh.rate", "REFab") in of(target, burst[: 2 * ahead - 2 * 29] + first + second)
+
+
+def test_refreshes_ahead_do_not_lengthen_the_gap() -> None:
+    made = logs.Made(*logs.HBM4_12H)
+    interval, apart = made["tREFI"], up(made["tRFCab"] + 2)
+    target = system(made)
+    ahead = [row for k in range(9) for row in both(k * apart)]
+    last = 8 * apart
+    assert of(target, [*ahead, *both(last + 9 * interval)]) == []
+    violations = check(target, command_log([*ahead, at(last + 9 * interval + 2, REFab)]))
+    assert [(v.rule, v.command, v.previous_index) for v in violations] == [("refresh.gap", "REFab", 16)]
+    assert "after row 16, at most 35100 ns allowed" in str(violations[0])
+
+
+def test_every_channel_and_stack_is_judged_up_to_the_end() -> None:
+    made = logs.Made(*logs.HBM4_12H)
+    interval = made["tREFI"]
+    target = system(made, channels=4, stacks=2)
+    one = [row for k in range(20) for row in both(k * interval)]
+    everywhere = [(row[0], stack, channel, *row[3:]) for stack in (0, 1) for channel in range(4) for row in one]
+    assert of(target, everywhere) == []
+    for stack in (0, 1):
+        for channel in range(4):
+            rest = [row for row in everywhere if row[1:3] != (stack, channel)]
+            found = check(target, command_log(rest))
+            assert [(v.rule, v.command, v.index) for v in found] == [
+                ("refresh.rate", "end", len(rest)),
+                ("refresh.gap", "end", len(rest)),
+            ] * 2
+            assert {v.location[:20] for v in found} == {f"stack {stack} channel {channel} pc"}
+    assert of(target, everywhere, end_tick=19 * interval) == []
+    assert of(target, everywhere, end_tick=28 * interval) == []
+    assert len(of(target, everywhere, end_tick=28 * interval + 3)) == 2 * 4 * 2 * 1
+    assert of(target, everywhere, end_tick=5) == []  # the log itself goes on
+    assert check(target, command_log(everywhere), end_tick=50 * interval, limit=7)[6].index == len(everywhere)
+
+
+def test_an_empty_log_is_judged_up_to_the_end() -> None:
+    made = logs.Made(*logs.HBM4_12H)
+    interval = made["tREFI"]
+    target = system(made, "per_bank")
+    assert of(target, []) == []
+    assert of(target, [], end_tick=9 * interval) == []
+    assert of(target, [], end_tick=9 * interval + 1) == [("refresh.rate", "end"), ("refresh.gap", "end")] * 2
+    assert of(system(made, "none"), [], end_tick=100 * interval) == []
+    assert check(made.device, command_log([]), end_tick=100 * interval) == []
+    text = str(check(target, command_log([]), end_tick=10 * interval)[0])
+    assert text.startswith("end of the log at 39000 ns, stack 0 channel 0 pc 0 sid 0 bg 0 bank 0: refresh.rate: ")
+    assert "of 48 of the pseudo-channel's 48 banks" in text
+    with pytest.raises(HbmOverflowError):
+        check(target, command_log([]), end_tick=1 << 62)
+
+
+@pytest.mark.parametrize("end", [-1, 1.5, "10", True])
+def test_an_end_that_is_no_tick_is_refused(end: Any) -> None:
+    made = logs.Made(*logs.HBM4_12H)
+    with pytest.raises(HbmArgumentError, match="end_tick is .*; it must be a whole number of half clocks"):
+        check(made.device, command_log([]), end_tick=end)
+
+
+def test_rfm_is_no_refresh() -> None:
+    made = rfm_device()
+    target = system(made)
+    pulses = [at(k * made["tREFI"], RFMab) for k in range(1, 12)]
+    assert ("refresh.gap", "end") in of(target, pulses)
 
 
 def test_rate_is_judged_only_for_systems_that_refresh() -> None:

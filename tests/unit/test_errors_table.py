@@ -24,6 +24,7 @@ CLASSES = {
     "OVERFLOW": errors.HbmOverflowError,
     "BUSY": errors.HbmBusyError,
     "INTERNAL": errors.HbmInternalError,
+    "INTERRUPTED": errors.HbmInterruptedError,
 }
 BUILTIN = {
     "NO_MEMORY": MemoryError,
@@ -31,6 +32,7 @@ BUILTIN = {
     "OVERFLOW": OverflowError,
     "BUSY": RuntimeError,
     "INTERNAL": RuntimeError,
+    "INTERRUPTED": RuntimeError,
 }
 
 

@@ -88,15 +88,16 @@ def test_aligned_requests_without_sizes_raise_a_doubt(
     text = " ".join(render_text(Result.from_raw(one_channel, trace, make_raw(one_channel), {})).split())
     assert "Operands interleaved" not in text
     doubt = (
-        f"Every address is a multiple of {alignment}, and the trace gives no sizes: each request was taken as one burst "
-        "of 32 bytes. If they are longer, say so (request_bytes, --request-bytes)."
+        f"Every address is a multiple of {alignment}, and the trace gives no sizes: each request was taken as one "
+        "burst of 32 bytes. If they are longer, say so (request_bytes, --request-bytes)."
     )
     assert (doubt in text) == doubted
 
 
 def test_operations_say_how_their_operands_took_turns(one_channel: System, make_raw: Make) -> None:
     trace = {"kind": "operations", "mode": "closed", "order": "tile"}
-    assert "Operands interleaved by tile." in render_text(Result.from_raw(one_channel, trace, make_raw(one_channel), {}))
+    result = Result.from_raw(one_channel, trace, make_raw(one_channel), {})
+    assert "Operands interleaved by tile." in render_text(result)
 
 
 def test_a_run_without_reads_or_time_still_reports(one_channel: System, make_raw: Make) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -100,6 +103,76 @@ def test_a_missing_parent_is_named(one_channel: System, make_result: Make, tmp_p
         make_result(one_channel).save(tmp_path / "nowhere" / "run")
 
 
+def save_often(result: Any, target: Path, barrier: Any, errors: Any) -> None:
+    """In a process of its own; slow renames let savers meet that do not keep apart."""
+    rename = os.rename
+
+    def slowly(source: Path, to: Path) -> None:
+        rename(source, to)
+        time.sleep(0.01)
+
+    store.os.rename = slowly  # type: ignore[assignment]
+    barrier.wait()
+    for _ in range(10):
+        try:
+            result.save(target)
+        except BaseException as error:
+            errors.put(repr(error))
+
+
+def test_results_saved_at_once_are_each_complete(
+    one_channel: System, make_result: Make, tmp_path: Path
+) -> None:
+    context = multiprocessing.get_context("fork")
+    barrier, errors = context.Barrier(2), context.Queue()
+    results = [make_result(one_channel, log=log) for log in (False, True)]
+    (tmp_path / "run").mkdir()
+    savers = [
+        context.Process(target=save_often, args=(result, tmp_path / "run", barrier, errors)) for result in results
+    ]
+    for saver in savers:
+        saver.start()
+    for saver in savers:
+        saver.join(120)
+    assert [saver.exitcode for saver in savers] == [0, 0]
+    assert errors.empty(), errors.get()
+    assert [p.name for p in tmp_path.iterdir()] == ["run"]
+    last = Result.load(tmp_path / "run")
+    names = {*json.loads((tmp_path / "run" / "result.json").read_text())["files"], "result.json"}
+    assert {p.name for p in (tmp_path / "run").iterdir()} == names
+    assert last.summary == results[0].summary
+
+
+def test_a_saver_waits_for_the_other(saved: Path, one_channel: System, make_result: Make) -> None:
+    done = threading.Event()
+
+    def save() -> None:
+        make_result(one_channel).save(saved)
+        done.set()
+
+    with store._alone(saved):
+        saver = threading.Thread(target=save)
+        saver.start()
+        assert not done.wait(0.3)
+    saver.join(60)
+    assert done.is_set()
+    assert [p.name for p in saved.parent.iterdir()] == ["run"]
+
+
+def test_a_lock_left_behind_does_no_harm(saved: Path, one_channel: System, make_result: Make) -> None:
+    (saved.parent / ".run.lock").touch()
+    make_result(one_channel).save(saved)
+    assert [p.name for p in saved.parent.iterdir()] == ["run"]
+
+
+def test_a_place_that_cannot_be_locked_is_refused_in_one_line(
+    saved: Path, one_channel: System, make_result: Make
+) -> None:
+    (saved.parent / ".run.lock").symlink_to("elsewhere")
+    with pytest.raises(HbmArgumentError, match="run cannot be locked for saving: [^\\n]*; name another place$"):
+        make_result(one_channel).save(saved)
+
+
 @pytest.mark.parametrize("failure", [OSError("disk full"), KeyboardInterrupt()])
 def test_a_save_that_fails_leaves_the_old_result_and_no_litter(
     saved: Path,
@@ -132,7 +205,7 @@ def test_a_rename_that_fails_puts_the_old_result_back(
         rename(source, target)
 
     monkeypatch.setattr(store.os, "rename", fail_into_place)
-    with pytest.raises(OSError, match="no"):
+    with pytest.raises(HbmArgumentError, match="cannot be replaced by the new result: no; name another"):
         make_result(eight_stacks).save(saved)
     assert Result.load(saved).summary == before
     assert [p.name for p in saved.parent.iterdir()] == ["run"]

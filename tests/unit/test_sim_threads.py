@@ -5,8 +5,10 @@ from __future__ import annotations
 import gc
 import importlib.util
 import os
+import signal
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -205,6 +207,26 @@ def test_interrupt_between_waves_leaves_nothing_behind(monkeypatch: pytest.Monke
 
         assert not getattr(tqdm, "_instances", ())
     assert same(want, simulate(system, program(), threads=3))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_signal_handler_that_raises_stops_one_long_operation(threads: int) -> None:
+    system = hbm.System(hbm.device("HBM4_8000"))
+    long = cases.trace_of(cases.operation(0, cases.reads(0, 12 * 10**9)))  # some ten seconds of work
+    begun = time.monotonic()
+
+    def ring(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, 0.3)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            simulate(system, long, threads=threads)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert time.monotonic() - begun < 4
 
 
 def test_error_in_the_middle_leaves_nothing_behind() -> None:

@@ -62,7 +62,7 @@ def test_a_malformed_first_record_still_tells_its_format_and_fault(tmp_path: Pat
         (b"", "the file is empty; this is no trace"),
         (b"  \n\n", "the file is empty"),
         (b"# only\n# comments\n", "only comments, no record; this is no trace"),
-        (b"# c\n" * 20_000, "only comments in the first 65536 bytes; pass format= one of hbmop, dramsim3"),
+        (b"# c\n" * 20_000, "only comments in the first 80000 bytes; pass format= one of hbmop, dramsim3"),
         (b"hello world\n", "line 1: fits no known format: got 'hello world'; pass format= one of"),
         (b"\n\n3 20734016\n", "line 3: fits no known format: got '3 20734016'"),
         (b'{"traceEvents": []}\n', "line 1: fits no known format"),

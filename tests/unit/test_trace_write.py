@@ -109,7 +109,7 @@ def test_pacing_is_exact_however_the_blocks_fall(rate: float) -> None:
     from fractions import Fraction
 
     trace = Trace.from_operations([Operation(0, 0, "a", "", 0, 0, (Access(False, 0, 0, 64 * 300_000),))])
-    times = np.concatenate([chunk.time_ps for chunk in requests_of(trace, gb_per_s=rate)])  # type: ignore[misc]
+    times = np.concatenate([chunk.time_ps for chunk in requests_of(trace, burst_bytes=64, gb_per_s=rate)])  # type: ignore[misc]
     step = Fraction(64_000) / Fraction(repr(rate))
     for i in (0, 1, 2, 1000, 262_143, 262_144, 299_999):
         assert times[i] == (i * step).__floor__()
@@ -144,6 +144,37 @@ def test_a_failure_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
         convert(high, path)
     assert path.read_text() == "LD 0x0\n"
     assert os.listdir(tmp_path) == ["a.ldst"]
+
+
+def test_the_file_behind_a_link_is_written(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    real = tmp_path / "data" / "real.dramsim3"
+    real.write_text("old")
+    links = {"link.dramsim3": "data/real.dramsim3", "new.dramsim3": "data/fresh.dramsim3"}
+    for name, to in links.items():
+        (tmp_path / name).symlink_to(to)
+        done = convert(REQUESTS, tmp_path / name)
+        assert done["path"] == str(tmp_path / name)
+        assert (tmp_path / name).is_symlink()
+        assert (tmp_path / to).read_text() == "0x2000D5C0 READ 0\n0x40 WRITE 1\n0x80 READ 7\n"
+    assert sorted(os.listdir(tmp_path)) == ["data", *links]
+    assert sorted(os.listdir(tmp_path / "data")) == ["fresh.dramsim3", "real.dramsim3"]
+
+
+def test_what_is_not_a_regular_file_is_left_alone(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.stl")
+    (tmp_path / "to_pipe.stl").symlink_to("pipe.stl")
+    (tmp_path / "to_full.stl").symlink_to("/dev/full")
+    (tmp_path / "circle.stl").symlink_to("circle.stl")
+    before = sorted(os.listdir(tmp_path))
+    for name in before:
+        with pytest.raises(HbmArgumentError) as caught:
+            convert(REQUESTS, tmp_path / name)
+        expected = f"{tmp_path / name} is not a regular file, and is left as it is; name a file"
+        assert str(caught.value) == expected
+    assert sorted(os.listdir(tmp_path)) == before
+    assert (tmp_path / "pipe.stl").is_fifo() and (tmp_path / "to_full.stl").is_symlink()
+    assert Path("/dev/full").is_char_device()
 
 
 def test_a_file_can_be_converted_onto_itself(tmp_path: Path) -> None:
