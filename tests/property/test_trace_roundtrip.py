@@ -120,7 +120,7 @@ def test_operations_are_written_as_their_bursts(accesses: list[Access]) -> None:
     expected = [
         (address, int(access.is_write))
         for access in accesses
-        for part in access_bursts(access, 64)
+        for part in access_bursts(access, 32)
         for address in part.tolist()
     ]
     for fmt in ("dramsim3", "ramulator-loadstore", "dramsys-stl", "parquet"):
