@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from hbmmodel.errors import HbmTraceError
 from hbmmodel.trace.access import Access, collapse
+from hbmmodel.trace.problem import excerpt
 
 __all__ = ["ITEM_BYTES", "ROWS_MAX", "Operand", "Rows", "expand", "is_overwritten", "moves_nothing"]
 
@@ -199,7 +200,7 @@ def _gathered(base: str, operands: Sequence[Operand], rows: Rows) -> tuple[_Move
     found = _within(rows.recorded(key), table.shape[0])
     if found is None:
         if base.startswith(("embedding", "_embedding")):
-            raise HbmTraceError(f"index array {key} holds a row outside 0..{table.shape[0] - 1}")
+            raise HbmTraceError(f"index array {excerpt(key)} holds a row outside 0..{table.shape[0] - 1}")
         return None, False
     return _rows_of(table, found), True
 
@@ -216,7 +217,7 @@ def _grouped(operands: Sequence[Operand], rows: Rows) -> tuple[_Moved | None, bo
     ends = rows.recorded(key)
     busy = np.flatnonzero(np.diff(ends, prepend=np.int64(0)) > 0)
     if len(ends) > experts.shape[0]:
-        raise HbmTraceError(f"index array {key} has {len(ends)} groups for {experts.shape[0]} experts")
+        raise HbmTraceError(f"index array {excerpt(key)} has {len(ends)} groups for {experts.shape[0]} experts")
     return _rows_of(experts, busy.astype(np.int64)), True
 
 

@@ -17,7 +17,7 @@ from hbmmodel.trace.allocator import CachingAllocator
 from hbmmodel.trace.expand import ITEM_BYTES, Operand, expand
 from hbmmodel.trace.index import IndexArrays, sidecar_path
 from hbmmodel.trace.model import Operation, Operations, OpTrace, Progress, phase_set
-from hbmmodel.trace.problem import trace_error
+from hbmmodel.trace.problem import EXCERPT_MAX, trace_error
 from hbmmodel.trace.source import JSON_LINE_MAX, file_digest, lines
 
 __all__ = ["VERSION", "HbmopTrace"]
@@ -237,7 +237,7 @@ class _Replay:
             accesses = expand(name, operands, self._index, self._address.__getitem__)
         except HbmTraceError as error:
             raise trace_error(
-                self._name, f"{name}: {error}", line=self._line, remedy="capture again, or cut the line out"
+                self._name, f"{name[:EXCERPT_MAX]}: {error}", line=self._line, remedy="capture again, or cut the line out"
             ) from None
         self.progress.n_random_gathers = self._index.n_drawn
         if not accesses and not self._all:

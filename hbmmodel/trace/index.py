@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hbmmodel.errors import HbmTraceError
-from hbmmodel.trace.problem import trace_error
+from hbmmodel.trace.problem import excerpt, trace_error
 
 __all__ = ["ARRAY_BYTES_MAX", "IndexArrays", "random_rows", "sidecar_path"]
 
@@ -116,17 +116,17 @@ class IndexArrays:
             array = self._archive[key]
         except FileNotFoundError:
             raise HbmTraceError(
-                f"index array {key} is needed, but {self._path} does not exist (put it beside the capture, "
+                f"index array {excerpt(key)} is needed, but {self._path} does not exist (put it beside the capture, "
                 "or pass index=)"
             ) from None
         except KeyError:
-            raise HbmTraceError(f"index array {key} is not in {self._path}") from None
+            raise HbmTraceError(f"index array {excerpt(key)} is not in {self._path}") from None
         except HbmTraceError:
             raise
         except _FAULTS as error:
-            raise HbmTraceError(f"{self._path}: array {key} cannot be read: {error}") from None
+            raise HbmTraceError(f"{self._path}: array {excerpt(key)} cannot be read: {error}") from None
         if array.dtype.kind not in "iu":
-            raise HbmTraceError(f"{self._path}: array {key} holds {array.dtype}, not whole numbers")
+            raise HbmTraceError(f"{self._path}: array {excerpt(key)} holds {array.dtype}, not whole numbers")
         values: NDArray[np.int64] = np.ascontiguousarray(array.ravel(), dtype=np.int64)
         return values
 

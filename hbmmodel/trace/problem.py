@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from hbmmodel.errors import HbmTraceError
 
-__all__ = ["excerpt", "trace_error"]
+__all__ = ["EXCERPT_MAX", "excerpt", "trace_error"]
 
 EXCERPT_MAX = 60
 

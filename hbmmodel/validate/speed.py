@@ -95,21 +95,25 @@ def _system() -> System:
 
 
 def _tensors(bursts: int) -> tuple[System, OpTrace]:
-    """Matrix-vector products of one Llama-3.1-8B decoder layer (bf16) and its cache of 8192 tokens."""
+    """Matrix-vector products of one Llama-3.1-8B decoder layer (bf16) and its cache of 8192 tokens.
+
+    Each reads what the one before it has written: else they would run at the same time, as one wave.
+    """
     attention = [(4096, 4096), (1024, 4096), (1024, 4096), (8192, 1024), (8192, 1024), (4096, 4096)]
     shapes = [*attention, (14336, 4096), (14336, 4096), (4096, 14336)]
     operations: list[Operation] = []
-    base = moved = 0
+    base = moved = vector = 0
     while moved < bursts * 32:
         rows, columns = shapes[len(operations) % len(shapes)]
         size = min(rows * columns * 2, bursts * 32 - moved) // 32 * 32
-        vectors = base + size
+        result = base + size
         accesses = (
             Access(False, 0, base, size),
-            Access(False, 1, vectors, columns * 2),
-            Access(True, 2, vectors + 65536, rows * 2),
+            Access(False, 1, vector, columns * 2),
+            Access(True, 2, result, rows * 2),
         )
         operations.append(Operation(len(operations), len(operations), "mv", "", 0, 0, accesses))
+        vector = result
         base += size + (1 << 20)
         moved += max(size, 32)
     return _system(), Trace.from_operations(operations, name="<decode layer>")

@@ -138,7 +138,7 @@ def test_rows_of_a_strided_table_are_its_own() -> None:
 
 def test_a_row_outside_the_table_is_an_error_of_an_embedding() -> None:
     operands = [dense("r", 0, 10, 4), dense("r", 1, 1, dtype="i64", key="i0")]
-    with pytest.raises(HbmTraceError, match=r"i0 holds a row outside 0\.\.9"):
+    with pytest.raises(HbmTraceError, match=r"'i0' holds a row outside 0\.\.9"):
         expand("aten.embedding.default", operands, FixedRows(i0=[10]), lambda s: 0)
 
 

@@ -237,22 +237,29 @@ def test_recorded_indices_come_from_the_file_beside_the_capture(capture: Write, 
 def test_faults_of_the_index_file_are_named(capture: Write, tmp_path: Path) -> None:
     path = capture(A, B, EMBED)
     side = tmp_path / "x.idx.npz"
-    assert "line 4: aten.embedding.default: index array i0 is needed, but" in failure(path)
+    assert "line 4: aten.embedding.default: index array 'i0' is needed, but" in failure(path)
     np.savez(side, i1=np.array([1]))
-    assert "index array i0 is not in" in failure(path)
+    assert "index array 'i0' is not in" in failure(path)
     np.savez(side, i0=np.array([1.5]))
-    assert "array i0 holds float64, not whole numbers" in failure(path)
+    assert "array 'i0' holds float64, not whole numbers" in failure(path)
     np.savez(side, i0=np.array([object()]))  # a pickle: never loaded
-    assert "array i0 cannot be read: Object arrays cannot be loaded" in failure(path)
+    assert "array 'i0' cannot be read: Object arrays cannot be loaded" in failure(path)
     side.write_bytes(b"PK\x03\x04 not an archive")
-    assert "array i0 cannot be read" in failure(path)
+    assert "array 'i0' cannot be read" in failure(path)
     np.save(tmp_path / "one.npy", np.array([1]))
     assert "not an .npz archive" in failure(path, index=tmp_path / "one.npy")
     with zipfile.ZipFile(side, "w", zipfile.ZIP_DEFLATED) as archive:
         with archive.open("i0.npy", "w") as member:
             np.lib.format.write_array_header_1_0(member, {"descr": "<i8", "fortran_order": False, "shape": (10**15,)})  # type: ignore[no-untyped-call]
             member.write(bytes(64))
-    assert "array i0 cannot be read" in failure(path)
+    assert "array 'i0' cannot be read" in failure(path)
+
+
+def test_a_hostile_name_of_an_index_array_does_not_fill_the_message(capture: Write) -> None:
+    operands = [["r", 0, 0, "f32", [64, 16], [16, 1]], ["r", 1, 0, "i64", [2], [1], "A" * 4000]]
+    message = failure(capture(A, B, [*EMBED[:5], operands]))
+    assert "index array 'AAAA" in message
+    assert len(message) < 500
 
 
 def test_an_index_array_that_inflates_beyond_1_gb_is_not_inflated(capture: Write, tmp_path: Path) -> None:
