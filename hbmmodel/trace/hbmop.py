@@ -236,9 +236,9 @@ class _Replay:
         try:
             accesses = expand(name, operands, self._index, self._address.__getitem__)
         except HbmTraceError as error:
-            raise trace_error(
-                self._name, f"{name[:EXCERPT_MAX]}: {error}", line=self._line, remedy="capture again, or cut the line out"
-            ) from None
+            what = f"{name[:EXCERPT_MAX]}: {error}"
+            remedy = "capture again, or cut the line out"
+            raise trace_error(self._name, what, line=self._line, remedy=remedy) from None
         self.progress.n_random_gathers = self._index.n_drawn
         if not accesses and not self._all:
             return None
