@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import lzma
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import ExitStack
 from fractions import Fraction
@@ -105,7 +106,7 @@ def convert(
         stream = _unsized(stream, burst_bytes)
     real = _real_target(target)
     folder, base = os.path.split(real)
-    partial = os.path.join(folder, f".{base}.{os.getpid()}.part")
+    partial = os.path.join(folder, f".{base}.{secrets.token_hex(4)}.part")
     try:
         try:
             with open(partial, "xb") as raw:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -244,3 +245,13 @@ def test_a_bad_record_of_the_source_is_reported_as_such(tmp_path: Path) -> None:
 def test_all_writable_formats_can_be_chosen_by_name(tmp_path: Path) -> None:
     for fmt in WRITABLE:
         assert convert(REQUESTS, tmp_path / "x", format=fmt)["format"] == fmt
+
+
+def test_two_threads_that_write_one_target_leave_one_whole_file(tmp_path: Path) -> None:
+    target = tmp_path / "a.dramsim3.trace"
+    traces = [Trace.from_requests(np.arange(20_000) * 64 + start, np.zeros(20_000, bool)) for start in (0, 1 << 30)]
+    with ThreadPoolExecutor(2) as pool:
+        told = [f.result() for f in [pool.submit(convert, trace, target) for trace in traces * 4]]
+    assert {one["requests"] for one in told} == {20_000}
+    assert len(target.read_text().splitlines()) == 20_000
+    assert [file.name for file in tmp_path.iterdir()] == [target.name]
