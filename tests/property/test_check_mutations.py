@@ -6,23 +6,15 @@ log for the reason for which it was made.
 
 from __future__ import annotations
 
-import importlib.util
 import random
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
+import check_logs as logs
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-
-_home = Path(__file__).parent.parent / "unit" / "check_logs.py"
-_spec = importlib.util.spec_from_file_location("check_logs", _home)
-assert _spec is not None and _spec.loader is not None
-logs: Any = sys.modules.setdefault(_spec.name, importlib.util.module_from_spec(_spec))
-_spec.loader.exec_module(logs)
 
 from hbmmodel.check import check  # noqa: E402
 from hbmmodel.check.limits import limits_of  # noqa: E402

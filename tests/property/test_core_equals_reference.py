@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from itertools import zip_longest
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import strategies_channel as strategies
 from hypothesis import HealthCheck, given, settings
 
 from hbmmodel.reference import ChannelOutcome, ChannelPolicy, Command, Request, simulate_channel
 
 _core = pytest.importorskip("hbmmodel._core")
-
-_spec = importlib.util.spec_from_file_location(
-    "strategies_channel", Path(__file__).with_name("strategies_channel.py")
-)
-assert _spec is not None and _spec.loader is not None
-strategies: Any = sys.modules.setdefault(_spec.name, importlib.util.module_from_spec(_spec))
-_spec.loader.exec_module(strategies)
 
 CommandRow = tuple[int, int, int, int, int, int]
 

@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
 from typing import Any
 
+import strategies_channel as strategies
 from hypothesis import HealthCheck, given, settings
 
 from hbmmodel.reference import Command, Issued, simulate_channel
 from hbmmodel.reference.timing import ALL_BANK_COMMANDS, COLUMN_COMMANDS, EVENT_OF, Banks, timing_rules
-
-_spec = importlib.util.spec_from_file_location(
-    "strategies_channel", Path(__file__).with_name("strategies_channel.py")
-)
-assert _spec is not None and _spec.loader is not None
-strategies: Any = sys.modules.setdefault(_spec.name, importlib.util.module_from_spec(_spec))
-_spec.loader.exec_module(strategies)
 
 PRE = (Command.PREpb, Command.PREab)
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+import sim_cases as cases
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,12 +14,6 @@ from hbmmodel.commands import Command
 from hbmmodel.result.summary import LOST
 from hbmmodel.sim import simulate
 from hbmmodel.trace import Trace
-
-_home = Path(__file__).parent.parent / "unit" / "sim_cases.py"
-_spec = importlib.util.spec_from_file_location("sim_cases", _home)
-assert _spec is not None and _spec.loader is not None
-cases: Any = sys.modules.setdefault(_spec.name, importlib.util.module_from_spec(_spec))
-_spec.loader.exec_module(cases)
 
 CONTROLLERS = st.builds(
     hbm.Controller,

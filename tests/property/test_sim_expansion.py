@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+import sim_cases as cases
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hbmmodel as hbm
 from hbmmodel.sim import simulate
 from hbmmodel.trace import Access
-
-_home = Path(__file__).parent.parent / "unit" / "sim_cases.py"
-_spec = importlib.util.spec_from_file_location("sim_cases", _home)
-assert _spec is not None and _spec.loader is not None
-cases: Any = sys.modules.setdefault(_spec.name, importlib.util.module_from_spec(_spec))
-_spec.loader.exec_module(cases)
 
 MAPS = (
     "row-bank-column-channel",

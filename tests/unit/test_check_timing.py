@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
+import check_logs as logs
 import pytest
-
-_spec = importlib.util.spec_from_file_location("check_logs", Path(__file__).with_name("check_logs.py"))
-assert _spec is not None and _spec.loader is not None
-logs: Any = sys.modules.setdefault(_spec.name, importlib.util.module_from_spec(_spec))
-_spec.loader.exec_module(logs)
 
 from hbmmodel.check import check  # noqa: E402
 from hbmmodel.commands import Command, command_log  # noqa: E402

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
+import sim_cases as cases
 
 import hbmmodel as hbm
 from hbmmodel.sim import simulate
-
-_spec = importlib.util.spec_from_file_location("sim_cases", Path(__file__).with_name("sim_cases.py"))
-assert _spec is not None and _spec.loader is not None
-cases: Any = sys.modules.setdefault(_spec.name, importlib.util.module_from_spec(_spec))
-_spec.loader.exec_module(cases)
 
 MIB = 1 << 20
 # Not the X_ sets: they are another program's numbers, some of them (tRCD 39 ns at 16 Gb/s) beyond any queue.

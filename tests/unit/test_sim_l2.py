@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections import Counter, OrderedDict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import sim_cases as cases
 
 import hbmmodel as hbm
 from hbmmodel.errors import HbmArgumentError
 from hbmmodel.sim import L2, simulate
 from hbmmodel.trace import Trace
-
-_spec = importlib.util.spec_from_file_location("sim_cases", Path(__file__).with_name("sim_cases.py"))
-assert _spec is not None and _spec.loader is not None
-cases: Any = sys.modules.setdefault(_spec.name, importlib.util.module_from_spec(_spec))
-_spec.loader.exec_module(cases)
 
 
 class PlainCache:

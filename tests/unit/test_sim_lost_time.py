@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import sim_cases as cases
 
 import hbmmodel as hbm
 from hbmmodel.result import Result
 from hbmmodel.result.summary import LOST
-
-_spec = importlib.util.spec_from_file_location("sim_cases", Path(__file__).with_name("sim_cases.py"))
-assert _spec is not None and _spec.loader is not None
-cases: Any = sys.modules.setdefault(_spec.name, importlib.util.module_from_spec(_spec))
-_spec.loader.exec_module(cases)
 
 
 def random_reads(system: hbm.System, n: int = 8000) -> Any:
