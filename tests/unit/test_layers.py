@@ -29,6 +29,7 @@ ROOMS: dict[str, set[str]] = {
     "channel": {"refresh", "search"},
     "system": {"channel", "l2", "pool"},
     "r21": {"timing"},
+    "thermal": {"core"},
 }
 # Files that belong to the room of another name.
 PARTS = {
