@@ -31,6 +31,7 @@ int hbm_channel_init(hbm_channel_t *self, const hbm_device_t *device, const hbm_
     self->search = hbm_search_best();
     self->now = -1;
     self->row_first = self->column_first = self->pc;
+    self->stop = HBM_NEVER;
     self->n_pc = (int32_t)device->pseudo_channels;
     self->log.on = c->log_commands;
     self->window_binds = c->window > 0 && (uint64_t)c->window < (uint64_t)c->read_queue + most_in_flight;
@@ -167,7 +168,7 @@ HBM_INLINE void look_ahead(hbm_channel_t *self, hbm_tick_t t)
     hbm_pc_t *pc = self->column_first->other; /* the one that issued last */
 
     if (self->column_first->column_at > t + 2 && /* else t + 2 is visited anyway */
-        pc->feed.valid && pc->look_at == t + 2 && pc->row_at > t + 1 && (t & 1) == 0) {
+        t + 2 < self->stop && pc->feed.valid && pc->look_at == t + 2 && pc->row_at > t + 1 && (t & 1) == 0) {
         look(self, pc, t + 2, true);
     }
 }
@@ -199,8 +200,11 @@ HBM_INLINE int run(hbm_channel_t *self, hbm_until_t until, const bool plain)
         hbm_tick_t t = next_event(self);
 
         if (HBM_UNLIKELY(self->pc[0].refresh.streak > HBM_MAX_BANKS)) {
-            skip_idle(self, t, next_arrival(self));
+            skip_idle(self, t, hbm_min(next_arrival(self), self->stop));
             t = next_event(self);
+        }
+        if (t >= self->stop) {
+            return 0;
         }
         if (t >= HBM_NEVER / 2) {
             return HBM_ERR_INTERNAL; /* work is left, yet nothing will ever happen */
@@ -211,7 +215,7 @@ HBM_INLINE int run(hbm_channel_t *self, hbm_until_t until, const bool plain)
         }
         for (;; t += 2) {
             visit(self, t, true);
-            if (!streams_on(self, t) || !(self->pc[0].feed.valid & self->pc[1].feed.valid)) {
+            if (!streams_on(self, t) || t + 2 >= self->stop || !(self->pc[0].feed.valid & self->pc[1].feed.valid)) {
                 break;
             }
         }
@@ -222,7 +226,7 @@ HBM_INLINE int run(hbm_channel_t *self, hbm_until_t until, const bool plain)
 
 static int run_every_tick(hbm_channel_t *self, hbm_until_t until)
 {
-    while (!reached(self, until)) {
+    while (!reached(self, until) && self->now + 1 < self->stop) {
         visit_full(self, next_tick(self));
     }
     return 0;
@@ -237,16 +241,71 @@ static bool is_plain(const hbm_channel_t *self)
            self->pc[0].record == NULL;
 }
 
-int hbm_channel_run(hbm_channel_t *self, hbm_until_t until)
+static int run_until(hbm_channel_t *self, hbm_until_t until, hbm_tick_t stop)
 {
     int ret;
 
+    self->stop = stop;
     if (!self->policies->config.skip) {
         ret = run_every_tick(self, until);
     } else {
         ret = is_plain(self) ? run(self, until, true) : run(self, until, false);
     }
     return ret != 0 ? ret : self->error;
+}
+
+/* Streams whose time has come join their feeds; returns when the next ones start. */
+static hbm_tick_t join_streams(hbm_channel_t *self)
+{
+    hbm_tick_t next = HBM_NEVER;
+
+    for (int i = 0; i < self->n_pc; i++) {
+        hbm_feed_t *f = &self->pc[i].feed;
+        /* An empty feed takes the next ones ahead of time: they arrive at their start. */
+        if (f->n_waiting > 0 && hbm_feed_join(f, f->n_streams == 0 ? hbm_feed_next_start(f) : self->position)) {
+            hbm_channel_wake(self, i);
+        }
+        next = hbm_min(next, hbm_feed_next_start(f));
+    }
+    return next;
+}
+
+/* Runs to `horizon`, letting streams join on the way, or until the channel is done with an operation. */
+static int run_to(hbm_channel_t *self, hbm_until_t until, hbm_tick_t horizon)
+{
+    hbm_tick_t stop;
+    int ret;
+
+    do {
+        stop = hbm_min(horizon, join_streams(self));
+        ret = run_until(self, until, stop);
+        /* Where nothing is left to do nothing happens before the next start. */
+        self->position = hbm_max(self->position, self->stop == stop && stop < HBM_NEVER ? stop : self->now + 1);
+    } while (ret == 0 && self->stop == stop && stop < horizon);
+    return ret;
+}
+
+int hbm_channel_run(hbm_channel_t *self, hbm_until_t until) { return run_to(self, until, HBM_NEVER); }
+
+int hbm_channel_run_part(hbm_channel_t *self) { return run_to(self, HBM_UNTIL_READ, self->horizon); }
+
+void hbm_channel_hold(hbm_channel_t *self, int pc, int32_t tag)
+{
+    hbm_pc_t *p = &self->pc[pc];
+    const hbm_feed_t *f = &p->feed;
+    bool given = true;
+
+    for (int32_t i = 0; i < f->n_streams + f->n_waiting; i++) {
+        given &= f->stream[i].operation != tag - 1;
+    }
+    if (given) {
+        const int32_t reads = hbm_queue_count_tag(&p->queue[HBM_READ], tag);
+        if (reads == 0) {
+            return;
+        }
+        p->ending[p->n_ending++] = (hbm_ending_t){tag, reads};
+    }
+    p->holding |= hbm_flight_bit(tag);
 }
 
 int hbm_channel_advance(hbm_channel_t *self, hbm_tick_t tick)

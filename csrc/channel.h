@@ -13,6 +13,9 @@ typedef struct {
     hbm_tick_t now;      /* the last tick that was visited; -1 before the first */
     hbm_tick_t row_free;
     hbm_tick_t column_free;
+    hbm_tick_t stop;     /* the run in progress visits no tick from here on */
+    hbm_tick_t position; /* of parts: whatever happens before this tick has happened */
+    hbm_tick_t horizon;  /* of the next part */
     int32_t n_pc;
     bool window_binds;   /* false: no window, or one that the queue and the data in flight cannot fill */
     hbm_pc_t *row_first;    /* the pseudo-channel to try first; its `other` is second */
@@ -39,6 +42,11 @@ void hbm_channel_free(hbm_channel_t *self);
 /* A feed of pc got new input: wake it. */
 void hbm_channel_wake(hbm_channel_t *self, int pc);
 int hbm_channel_run(hbm_channel_t *self, hbm_until_t until);
+/* Runs with operations in flight: up to tick `horizon`, exclusive, but no further than the tick in which this channel is
+ * done with one of the operations that it holds: what comes next may depend on that. */
+int hbm_channel_run_part(hbm_channel_t *self);
+/* The feed of pc has all of the operation `tag`, maybe already given: the channel holds it until it is done with it. */
+void hbm_channel_hold(hbm_channel_t *self, int pc, int32_t tag);
 /* Visits everything (refresh, page timeouts) up to and including `tick`; there must be no input. */
 int hbm_channel_advance(hbm_channel_t *self, hbm_tick_t tick);
 /* Latest completion: data back at the controller, write data in the array. */

@@ -159,7 +159,6 @@ typedef struct {
     const int64_t *offsets;
     int64_t n_offsets;
     bool is_write;
-    int32_t operation; /* number of the operation since the start of the run */
 } hbm_access_t;
 
 typedef struct {
@@ -179,7 +178,7 @@ HBM_API void hbm_system_free(hbm_system_t *self);
  * then return HBM_ERR_INTERRUPTED, and the system takes no more input. */
 typedef int (*hbm_poll_fn)(void *context);
 HBM_API void hbm_system_set_poll(hbm_system_t *self, hbm_poll_fn poll, void *context);
-/* Puts an on-chip filter before the stacks, for waves; before the first input. */
+/* Puts an on-chip filter before the stacks, for operations; before the first input. */
 HBM_API int hbm_system_set_l2(hbm_system_t *self, int64_t size_bytes, int64_t line_bytes, int32_t ways);
 /* hits, misses, write-backs, in bursts. */
 HBM_API void hbm_system_l2_counts(const hbm_system_t *self, int64_t *out);
@@ -187,12 +186,19 @@ HBM_API void hbm_system_l2_counts(const hbm_system_t *self, int64_t *out);
  * index of the request outside the stacks. */
 HBM_API int hbm_system_requests(hbm_system_t *self, const uint64_t *address, const uint8_t *is_write,
                                 const int64_t *tick, int64_t n, bool wrap, int64_t *bad);
-/* Operations whose bursts are offered from tick `start`, their operands taking turns of tile_bursts bursts in every
- * pseudo-channel (0: one operand after the other).  drain: run until all reads are back and all writes are accepted; else
- * until all is accepted.  *end_tick: the latest end of an operation here.  On HBM_ERR_ADDRESS *bad is the index of the
- * access that leaves the stacks. */
-HBM_API int hbm_system_wave(hbm_system_t *self, const hbm_access_t *accesses, int32_t n, int64_t start,
-                            int32_t tile_bursts, bool drain, bool wrap, int64_t *end_tick, int32_t *bad);
+/* An operation whose bursts are offered from tick `start`, the operands of all operations in flight taking turns of
+ * tile_bursts bursts in every pseudo-channel (0: one operand after the other).  It is in flight until its end is reported or
+ * all is accepted; it starts no sooner than host_ticks (2 at least) after the last end reported.  Needs room.  On
+ * HBM_ERR_ADDRESS *bad is the index of the access that leaves the stacks. */
+HBM_API int hbm_system_submit(hbm_system_t *self, const hbm_access_t *accesses, int32_t n, int32_t operation,
+                              int64_t start, int32_t tile_bursts, bool wrap, int32_t *bad);
+/* False: wait for an end, there are too many operations or too many byte runs in flight. */
+HBM_API bool hbm_system_has_room(const hbm_system_t *self, const hbm_access_t *accesses, int32_t n, int32_t operation);
+/* Runs until it is certain which operation in flight ends first, and when: the last of its reads is back, the last of its
+ * writes accepted.  Ends come in order of time, then of number. */
+HBM_API int hbm_system_next_end(hbm_system_t *self, int32_t *operation, int64_t *end_tick);
+/* Runs until everything in flight is accepted, and forgets that it was in flight. */
+HBM_API int hbm_system_accept(hbm_system_t *self);
 /* Results of operations [first, first + n). */
 HBM_API int hbm_system_operations(const hbm_system_t *self, int32_t first, int32_t n, hbm_operation_result_t *out);
 /* Empties all queues and brings every channel to the common end; no more input after this. */

@@ -44,6 +44,17 @@ typedef struct {
     hbm_tick_t bus_wait[HBM_MAX_BANKS];     /* all were ready, the row bus was taken */
 } hbm_account_t;
 
+#define HBM_IN_FLIGHT 64 /* operations that may be in flight at once; their numbers lie less than this apart */
+
+/* An operation whose last burst was accepted and that still has reads waiting. */
+typedef struct {
+    int32_t tag;
+    int32_t reads;
+} hbm_ending_t;
+
+/* Its bit in a set of operations in flight. */
+HBM_INLINE uint64_t hbm_flight_bit(int32_t tag) { return UINT64_C(1) << ((tag - 1) & (HBM_IN_FLIGHT - 1)); }
+
 #define HBM_FILTER 1024 /* counters of the pending-write filter, a power of two */
 
 typedef struct hbm_pc {
@@ -68,6 +79,9 @@ typedef struct hbm_pc {
     hbm_tick_t page_at;
 
     hbm_feed_t feed;
+    uint64_t holding;   /* operations in flight that are not done here; see hbm_channel_run_part */
+    int32_t n_ending;
+    hbm_ending_t ending[HBM_IN_FLIGHT];
     hbm_tick_t *flight; /* ring: when reads are back at the host */
     uint32_t flight_mask;
     uint32_t flight_head;

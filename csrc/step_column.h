@@ -51,6 +51,9 @@ HBM_INLINE void issue_column(hbm_channel_t *self, hbm_pc_t *pc, int bank, hbm_ti
         if (self->tally != NULL) {
             hbm_operation_result_t *operation = &self->tally[e->tag];
             operation->end_tick = hbm_max(operation->end_tick, done);
+            if (HBM_UNLIKELY(pc->n_ending > 0)) {
+                read_issued(self, pc, e->tag);
+            }
         }
     }
     if (plain || self->epochs != NULL) {

@@ -68,7 +68,6 @@ cdef extern from "hbm.h" nogil:
         const int64_t *offsets
         int64_t n_offsets
         bint is_write
-        int32_t operation
 
     ctypedef struct hbm_operation_result_t:
         int64_t end_tick
@@ -115,8 +114,11 @@ cdef extern from "hbm.h" nogil:
     void hbm_system_l2_counts(const hbm_system_t *self, int64_t *out)
     int hbm_system_requests(hbm_system_t *self, const uint64_t *address, const uint8_t *is_write,
                             const int64_t *tick, int64_t n, bint wrap, int64_t *bad)
-    int hbm_system_wave(hbm_system_t *self, const hbm_access_t *accesses, int32_t n, int64_t start,
-                        int32_t tile_bursts, bint drain, bint wrap, int64_t *end_tick, int32_t *bad)
+    int hbm_system_submit(hbm_system_t *self, const hbm_access_t *accesses, int32_t n, int32_t operation,
+                          int64_t start, int32_t tile_bursts, bint wrap, int32_t *bad)
+    bint hbm_system_has_room(const hbm_system_t *self, const hbm_access_t *accesses, int32_t n, int32_t operation)
+    int hbm_system_next_end(hbm_system_t *self, int32_t *operation, int64_t *end_tick)
+    int hbm_system_accept(hbm_system_t *self)
     int hbm_system_operations(const hbm_system_t *self, int32_t first, int32_t n, hbm_operation_result_t *out)
     int hbm_system_finish(hbm_system_t *self, int64_t *end_tick)
     int32_t hbm_system_n_pseudo_channels(const hbm_system_t *self)

@@ -291,14 +291,15 @@ cdef class CoreSystem:
                       f"record {first_record + bad}: address {address[bad]:#x} is not below the capacity "
                       f"{self.map.capacity_bytes:#x}; check the trace's base or pass wrap=True")
 
-    def wave(self, list accesses not None, int64_t start, int32_t tile_bursts, bint drain, bint wrap):
-        """Run one wave.  accesses: tuples (base, run_bytes, dims, row_offsets or None, is_write, operation number).
+    def submit(self, list accesses not None, int32_t operation, int64_t start, int32_t tile_bursts, bint wrap):
+        """Put an operation in flight; False when that has to wait for an end.
 
-        Returns the end tick; raises with the index of the offending access in the exception's ``args[1]``."""
+        accesses: tuples (base, run_bytes, dims, row_offsets or None, is_write).  Raises with the index of the offending
+        access in the exception's ``args[1]``."""
         cdef int32_t n = <int32_t>len(accesses)
         cdef int32_t bad = -1
-        cdef int64_t end = 0
         cdef int code = 0
+        cdef bint room = False
         cdef const int64_t[::1] offsets
         cdef hbm_access_t *list_of = NULL
         keep = []
@@ -308,7 +309,7 @@ cdef class CoreSystem:
             if list_of == NULL:
                 raise_for(-1, "")
             for i in range(n):
-                base, run_bytes, dims, row_offsets, is_write, operation = accesses[i]
+                base, run_bytes, dims, row_offsets, is_write = accesses[i]
                 if len(dims) > MAX_DIMS:
                     raise HbmArgumentError(f"access {i} has {len(dims)} strided dimensions; at most {MAX_DIMS}")
                 list_of[i].base = base
@@ -325,9 +326,10 @@ cdef class CoreSystem:
                     list_of[i].offsets = &offsets[0]
                     list_of[i].n_offsets = offsets.shape[0]
                 list_of[i].is_write = is_write
-                list_of[i].operation = operation
             with nogil:
-                code = hbm_system_wave(self.ptr, list_of, n, start, tile_bursts, drain, wrap, &end, &bad)
+                room = hbm_system_has_room(self.ptr, list_of, n, operation)
+                if room:
+                    code = hbm_system_submit(self.ptr, list_of, n, operation, start, tile_bursts, wrap, &bad)
             if code != 0 and bad < 0:
                 raise_for(code, "")
             if code != 0:
@@ -336,7 +338,34 @@ cdef class CoreSystem:
         finally:
             free(list_of)
             self.leave()
-        return end
+        return room
+
+    def next_end(self):
+        """Run until it is certain which operation in flight ends first: (its number, the tick)."""
+        cdef int32_t operation = -1
+        cdef int64_t end = 0
+        cdef int code
+        self.enter()
+        try:
+            with nogil:
+                code = hbm_system_next_end(self.ptr, &operation, &end)
+        finally:
+            self.leave()
+        if code != 0:
+            raise_for(code, "")
+        return operation, end
+
+    def accept(self):
+        """Run until everything in flight is accepted."""
+        cdef int code
+        self.enter()
+        try:
+            with nogil:
+                code = hbm_system_accept(self.ptr)
+        finally:
+            self.leave()
+        if code != 0:
+            raise_for(code, "")
 
     def operations(self, int32_t n):
         """Table of the first n operations: dict of int64 arrays."""

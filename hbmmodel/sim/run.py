@@ -94,12 +94,11 @@ def simulate(
         From `hbmmodel.read_trace` or `Trace.from_requests`.
     mode : {"asap", "paced", "closed"}, optional
         ``asap``: everything is offered as early as it is accepted.  ``paced``: requests arrive, and operations start,
-        at the trace's time stamps.  ``closed``: operations are grouped in waves; a wave starts when all of the wave
-        before it, and so all that its operations depend on, have finished, one host round trip later.  An operation
-        may so start later than its own dependencies would let it (see `waves`).  Default: ``closed`` for operations;
-        for requests ``paced`` if they have times, else ``asap``.
+        at the trace's time stamps.  ``closed``: an operation starts one host round trip after the last of those that
+        it depends on (see `Dependences`) has ended.  Default: ``closed`` for operations; for requests ``paced`` if
+        they have times, else ``asap``.
     order : {"tile", "stream"}
-        Operands of the operations of a wave take turns, or come one after the other.
+        Operands of the operations in flight take turns, or come one after the other.
     tile_bytes : int, optional
         Bytes of a turn in one pseudo-channel; default 1024.
     l2 : L2 or int, optional

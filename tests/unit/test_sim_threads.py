@@ -115,7 +115,10 @@ def core_of(system: hbm.System, threads: int = 1) -> Any:
     )
 
 
-@pytest.mark.parametrize("second", ["requests", "wave", "finish", "counters", "commands", "operations", "epochs"])
+SECOND = "requests submit next_end accept finish counters commands operations epochs".split()
+
+
+@pytest.mark.parametrize("second", SECOND)
 def test_busy_system_refuses_a_second_thread(second: str) -> None:
     system = cases.small(channels=2)
     core = core_of(system)
@@ -125,7 +128,9 @@ def test_busy_system_refuses_a_second_thread(second: str) -> None:
     few = address[:4], is_write[:4], None, False
     calls = {
         "requests": lambda: core.requests(*few),
-        "wave": lambda: core.wave([(0, 64, (), None, False, 0)], 0, 8, True, False),
+        "submit": lambda: core.submit([(0, 64, (), None, False)], 0, 0, 8, False),
+        "next_end": core.next_end,
+        "accept": core.accept,
         "finish": core.finish,
         "counters": core.counters,
         "commands": core.commands,
@@ -162,7 +167,7 @@ def test_core_takes_no_input_after_its_end() -> None:
     with pytest.raises(hbm.errors.HbmArgumentError):
         core.requests(address, is_write, None, False)
     with pytest.raises(hbm.errors.HbmArgumentError):
-        core.wave([(0, 64, (), None, False, 0)], 0, 8, True, False)
+        core.submit([(0, 64, (), None, False)], 0, 0, 8, False)
     with pytest.raises(hbm.errors.HbmArgumentError):
         core.finish()
 
@@ -175,7 +180,7 @@ def n_native_threads() -> int:
 
 
 @pytest.mark.parametrize("progress", [False, True])
-def test_interrupt_between_waves_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch, progress: bool) -> None:
+def test_interrupt_between_operations_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch, progress: bool) -> None:
     system = cases.small(channels=4)
     want = simulate(system, program(), threads=3, progress=progress)  # tqdm keeps a thread of its own
     gc.collect()
@@ -183,11 +188,11 @@ def test_interrupt_between_waves_leaves_nothing_behind(monkeypatch: pytest.Monke
     made = []
 
     class Interrupted(_core.CoreSystem):
-        def wave(self, *args: Any) -> int:
+        def next_end(self) -> tuple[int, int]:
             made.append(None)
             if len(made) == 10:
                 raise KeyboardInterrupt
-            return super().wave(*args)
+            return super().next_end()
 
     monkeypatch.setattr(_core, "CoreSystem", Interrupted)
     with pytest.raises(KeyboardInterrupt):
