@@ -15,6 +15,7 @@
 
 #include "step_column.h"
 #include "step_look.h"
+#include "step_power.h"
 #include "step_row.h"
 
 int hbm_channel_init(hbm_channel_t *self, const hbm_device_t *device, const hbm_policies_t *policies,
@@ -52,7 +53,7 @@ int hbm_channel_init(hbm_channel_t *self, const hbm_device_t *device, const hbm_
             pc->last_use[b] = HBM_LONG_AGO;
             pc->account.refresh_end[b] = pc->account.act[b] = HBM_LONG_AGO;
         }
-        pc->account.last_rd = pc->account.last_wr = HBM_LONG_AGO;
+        pc->account.last_rd = pc->account.last_wr = pc->account.awake = HBM_LONG_AGO;
         hbm_refresh_init(pc, device, policies);
         pc->column_at = pc->row_at = HBM_NEVER;
         pc->refresh_at = pc->act_at = pc->pre_at = pc->page_at = HBM_NEVER;
@@ -228,6 +229,32 @@ static int run_every_tick(hbm_channel_t *self, hbm_until_t until)
     return 0;
 }
 
+/* One event of a channel whose policy has power states: false when there is none up to `last`. */
+static bool visit_powered(hbm_channel_t *self, hbm_tick_t last)
+{
+    const hbm_tick_t t = self->policies->config.skip ? hbm_min(next_event(self), self->power.at) : self->now + 1;
+
+    if (t > last) {
+        return false;
+    }
+    if (!self->policies->config.skip) {
+        next_tick(self);
+    }
+    visit_full(self, t);
+    power_step(self, t);
+    return true;
+}
+
+static int run_powered(hbm_channel_t *self, hbm_until_t until)
+{
+    while (!reached(self, until)) {
+        if (!visit_powered(self, HBM_NEVER / 2)) {
+            return HBM_ERR_INTERNAL; /* work is left, yet nothing will ever happen */
+        }
+    }
+    return 0;
+}
+
 /* Nothing that only some runs ask for: the lean versions of look and try_column apply. */
 static bool is_plain(const hbm_channel_t *self)
 {
@@ -241,7 +268,9 @@ int hbm_channel_run(hbm_channel_t *self, hbm_until_t until)
 {
     int ret;
 
-    if (!self->policies->config.skip) {
+    if (self->policies->power->power_down) {
+        ret = run_powered(self, until);
+    } else if (!self->policies->config.skip) {
         ret = run_every_tick(self, until);
     } else {
         ret = is_plain(self) ? run(self, until, true) : run(self, until, false);
@@ -253,6 +282,11 @@ int hbm_channel_advance(hbm_channel_t *self, hbm_tick_t tick)
 {
     const bool skip = self->policies->config.skip;
 
+    while (self->policies->power->power_down) {
+        if (!visit_powered(self, tick)) {
+            return self->error;
+        }
+    }
     for (;;) {
         hbm_tick_t t = skip ? next_event(self) : self->now + 1;
         if (skip && self->pc[0].refresh.streak > HBM_MAX_BANKS && tick > t) {

@@ -23,7 +23,7 @@ HBM_INLINE void hbm_refresh_look(hbm_pc_t *pc, const hbm_device_t *device, const
         r->owed++;
         r->next_due += r->interval;
     }
-    if (r->target == HBM_REFRESH_NO_TARGET && !r->pending) {
+    if (r->target == HBM_REFRESH_NO_TARGET && !r->pending && r->owed > r->choose_above) {
         policies->refresh->choose(pc, device, policies, t);
         if (r->target != HBM_REFRESH_NO_TARGET || r->pending) {
             pc->refresh_at = t;

@@ -58,7 +58,8 @@ class RefreshEngine:
         base = ticks["REFI"] if self._mode == "all_bank" else ticks["REFIpb"]
         self._interval = max(2, base * policy.refresh_scale_num // policy.refresh_scale_den)
         self._phase = pc * (self._interval // 2)
-        self._issued = 0
+        self._next_due = self._interval + self._phase
+        self.issued = 0
         self.owed = 0
         self.pending = False
         self.target: Target | None = None
@@ -66,16 +67,17 @@ class RefreshEngine:
         self._set = set(range(self._banks))
         self._last_refreshed = self._banks - 1
 
-    def look_at_clock(self, tick: int) -> None:
-        """Step 1 of an even tick: update what is owed; then, without a target or pending, choose."""
+    def look_at_clock(self, tick: int, *, asleep: bool = False) -> None:
+        """Step 1 of an even tick: update what is owed; then, without a target or pending, choose, unless asleep."""
         if self._mode == "none":
             return
-        # The k-th refresh, k = 1, 2, ..., is due at k * interval + phase.
-        due = max(0, (tick - self._phase) // self._interval)
-        self.owed = due - self._issued
-        if self.target is not None or self.pending:
+        # The k-th refresh, k = 1, 2, ..., is due at k * interval + phase, until a self-refresh starts anew.
+        while self._next_due <= tick:
+            self.owed += 1
+            self._next_due += self._interval
+        if asleep or self.target is not None or self.pending:
             return
-        if self.owed >= max(1, self._postpone):
+        if self.forced():
             if self._mode == "per_bank":
                 self.target = Target(self._in_order()[0], Command.REFpb)
             else:
@@ -89,6 +91,14 @@ class RefreshEngine:
                 self.target = self._opportune_target(tick)
             else:
                 self.pending = self._queues_empty()
+
+    def forced(self) -> bool:
+        """Whether no refresh may be postponed any more."""
+        return self._mode != "none" and self.owed >= max(1, self._postpone)
+
+    def start_anew(self, tick: int) -> None:
+        """Self-refresh ended: the next refresh is due at once."""
+        self._next_due = tick + self._phase
 
     def blocked(self, bank: int) -> bool:
         """Whether the bank may get no ACT and no column command."""
@@ -113,10 +123,12 @@ class RefreshEngine:
     def record(self, command: Command, bank: int) -> None:
         """Take note of an issued command."""
         if command is Command.REFab:
-            self._issued += 1
+            self.issued += 1
+            self.owed -= 1
             self.pending = False
         elif command is Command.REFpb:
-            self._issued += 1
+            self.issued += 1
+            self.owed -= 1
             self.target = None
             # "after the last bank refreshed": by REFpb; an RFMpb does not move the cyclic order.
             self._last_refreshed = bank

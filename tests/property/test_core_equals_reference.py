@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, astuple, replace
 from itertools import zip_longest
 from typing import Any
 
@@ -97,7 +97,23 @@ def assert_same(case: Any, skip: bool) -> None:
         assert core["forwarded"][pc].astype(bool).tolist() == [c.forwarded for c in completions]
         rows = tuple(int(core["counters"][name][pc]) for name in ("row_hits", "row_misses", "row_conflicts"))
         assert rows == (twin.rows[pc].hits, twin.rows[pc].misses, twin.rows[pc].conflicts), f"rows, pc {pc}"
+        assert power_counters(core["counters"], pc) == twin_power(twin, pc), f"power, pc {pc}, skip={skip}"
     assert core["end_tick"] == twin.end_tick
+
+
+POWER_COUNTERS = (
+    "ticks_active_standby", "ticks_precharged_standby", "ticks_active_power_down", "ticks_precharged_power_down",
+    "ticks_self_refresh", "lost_power_state", "n_pde", "n_sre",
+)  # fmt: skip
+
+
+def power_counters(counters: dict[str, list[int]], pc: int) -> list[int]:
+    return [counters[name][pc] for name in POWER_COUNTERS]
+
+
+def twin_power(twin: ChannelOutcome, pc: int) -> list[int]:
+    counts = twin.counts[pc]
+    return [*astuple(twin.power[pc]), twin.lost_power_state[pc], counts[Command.PDE], counts[Command.SRE]]
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
