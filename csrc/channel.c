@@ -240,6 +240,7 @@ static bool visit_powered(hbm_channel_t *self, hbm_tick_t last)
     if (!self->policies->config.skip) {
         next_tick(self);
     }
+    power_before(self, t);
     visit_full(self, t);
     power_step(self, t);
     return true;

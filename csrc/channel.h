@@ -12,7 +12,7 @@ typedef struct {
     hbm_tick_t entered;
     hbm_tick_t at; /* lower bound of when the state may change */
     int64_t refreshes_needed[HBM_MAX_PC]; /* issued in all, before self-refresh may be entered */
-    int64_t choose_above[HBM_MAX_PC];     /* of refresh, while the channel sleeps */
+    bool held; /* self-refresh is due: only forced refreshes are chosen */
 } hbm_power_state_t;
 
 typedef struct {

@@ -24,6 +24,7 @@ typedef struct {
     int32_t target;   /* bank waiting for its REFpb or RFMpb, or HBM_REFRESH_NO_TARGET */
     bool target_rfm;
     bool pending;     /* all-bank refresh waits */
+    bool behind;      /* since a sleep: what is owed waits for empty queues */
     int64_t streak;   /* REF in a row that came on time, with no ACT between; see idle.h */
     int64_t acts_seen;
     int32_t raa[HBM_MAX_BANKS];

@@ -7,6 +7,9 @@
 
 void hbm_refresh_init(hbm_pc_t *pc, const hbm_device_t *device, const hbm_policies_t *policies);
 
+/* A target is chosen only while more than this are owed. */
+int64_t hbm_refresh_choose_above(const hbm_device_t *device, const hbm_policies_t *policies);
+
 /* True when step 1 would do nothing: nothing new is due, and there is a target already or nothing to choose. */
 HBM_INLINE bool hbm_refresh_quiet(const hbm_refresh_state_t *self, hbm_tick_t t)
 {

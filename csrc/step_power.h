@@ -85,17 +85,37 @@ static hbm_tick_t next_down(const hbm_channel_t *self, hbm_tick_t t, int *comman
     return *command == HBM_CMD_PREAB ? close : at;
 }
 
+static bool is_waiting(const hbm_channel_t *self)
+{
+    return !hbm_pc_idle(&self->pc[0]) || (self->n_pc > 1 && !hbm_pc_idle(&self->pc[1]));
+}
+
+/* Before step 1 of tick t: which refreshes may be chosen. */
+static void power_before(hbm_channel_t *self, hbm_tick_t t)
+{
+    const bool up = self->power.state == HBM_POWER_UP;
+
+    self->power.held = up && !is_waiting(self) && self_refresh_due(self, idle_since(self)) <= t;
+    for (int i = 0; i < self->n_pc; i++) {
+        hbm_refresh_state_t *r = &self->pc[i].refresh;
+        r->choose_above = !up ? INT64_MAX
+                          : self->power.held ? hbm_max(hbm_refresh_choose_above(self->device, self->policies),
+                                                       hbm_max(self->policies->config.postpone, 1) - 1)
+                                             : hbm_refresh_choose_above(self->device, self->policies);
+    }
+}
+
 /* When step 6 may do something at the earliest, seen after step 6 of t, and the command. */
 static hbm_tick_t next_power(const hbm_channel_t *self, hbm_tick_t t, int *command, int *pc)
 {
     const hbm_power_state_t *p = &self->power;
-    bool waiting = false, forced = false, refreshing = false;
+    const bool waiting = is_waiting(self);
+    bool forced = false, refreshing = false;
     hbm_tick_t at;
 
     *pc = 0;
     for (int i = 0; i < self->n_pc; i++) {
         const hbm_pc_t *each = &self->pc[i];
-        waiting |= !hbm_pc_idle(each);
         forced |= is_forced(self, each);
         refreshing |= each->refresh.target != HBM_REFRESH_NO_TARGET || each->refresh.pending;
     }
@@ -129,8 +149,6 @@ static void go_down(hbm_channel_t *self, hbm_tick_t t, bool self_refresh)
     for (int i = 0; i < self->n_pc; i++) {
         hbm_pc_t *pc = &self->pc[i];
         enter_state(pc, self_refresh ? HBM_SELF_REFRESH : open != 0 ? HBM_ACTIVE_POWER_DOWN : HBM_PRECHARGED_POWER_DOWN, t);
-        self->power.choose_above[i] = pc->refresh.choose_above;
-        pc->refresh.choose_above = INT64_MAX; /* nothing is chosen */
         if (self_refresh) {
             pc->refresh.next_due = HBM_NEVER; /* the clock stands still */
         }
@@ -149,7 +167,7 @@ static void come_up(hbm_channel_t *self, hbm_tick_t t, bool self_refresh)
         hbm_pc_t *pc = &self->pc[i];
         enter_state(pc, HBM_STANDBY, t);
         pc->account.awake = awake;
-        pc->refresh.choose_above = self->power.choose_above[i];
+        pc->refresh.behind = self_refresh || pc->refresh.owed >= 1;
         if (self_refresh && policies->refresh->active) {
             pc->refresh.next_due = t + pc->index * (pc->refresh.interval / 2);
             self->power.refreshes_needed[i] =
@@ -196,6 +214,9 @@ static void power_step(hbm_channel_t *self, hbm_tick_t t)
         self->power.at = next_power(self, t, &command, &pc);
     }
     self->power.at = hbm_rising(hbm_max(self->power.at, t + 1));
+    for (int i = 0; i < self->n_pc && self->power.held && is_waiting(self); i++) {
+        self->pc[i].look_at = hbm_min(self->pc[i].look_at, t + 2); /* what was held may be chosen then */
+    }
 }
 
 #endif

@@ -388,9 +388,10 @@ def _step(
     """Do everything that happens at one tick."""
     even = tick % 2 == 0
     if even:
+        held = power.holds_refresh(tick)
         for pc in pcs:
             if power.power is not Power.SELF_REFRESH:
-                pc.refresh.look_at_clock(tick, asleep=power.power is Power.DOWN)
+                pc.refresh.look_at_clock(tick, asleep=power.power is Power.DOWN, held=held)
             pc.accept_requests(tick)
             pc.turn()
     if power.commands_allowed(tick):

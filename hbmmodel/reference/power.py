@@ -66,6 +66,14 @@ class PowerManager:
         """Whether steps 4 and 5 happen."""
         return self.power is Power.UP and tick >= self.awake
 
+    def waiting(self) -> bool:
+        """Whether a queue of the channel has an entry."""
+        return any(len(pc.reads) or len(pc.writes) for pc in self._pcs)
+
+    def holds_refresh(self, tick: int) -> bool:
+        """Whether only forced refreshes go, because self-refresh is due."""
+        return self.power is Power.UP and not self.waiting() and self._self_refresh_due(tick)
+
     def step(self, tick: int, row_bus: Bus) -> tuple[Command, int] | None:
         """Step 6: change the state or close banks for it; return the command and its pseudo-channel."""
         if self._policy.power == "never":
@@ -84,9 +92,9 @@ class PowerManager:
         else:
             self.power = Power.UP
             self.awake = tick + self._k["XP" if command is Command.PDX else "XS"]
+            for each in self._pcs:
+                each.refresh.wake(tick, self_refresh=command is Command.SRX)
             if command is Command.SRX:
-                for each in self._pcs:
-                    each.refresh.start_anew(tick)
                 self._refreshes_at_exit = [each.refresh.issued for each in self._pcs]
         return command, 0
 
@@ -107,7 +115,7 @@ class PowerManager:
                 spent.precharged_standby += ticks
 
     def _choice(self, tick: int, row_bus: Bus) -> tuple[Command | None, int]:
-        waiting = any(len(pc.reads) or len(pc.writes) for pc in self._pcs)
+        waiting = self.waiting()
         if self.power is not Power.UP:
             if tick < self._entered + max(self._k["CPDED"], self._k["PDmin"]):
                 return None, 0

@@ -61,14 +61,18 @@ class RefreshEngine:
         self._next_due = self._interval + self._phase
         self.issued = 0
         self.owed = 0
+        self.behind = False
         self.pending = False
         self.target: Target | None = None
         self._banks = history.banks.count
         self._set = set(range(self._banks))
         self._last_refreshed = self._banks - 1
 
-    def look_at_clock(self, tick: int, *, asleep: bool = False) -> None:
-        """Step 1 of an even tick: update what is owed; then, without a target or pending, choose, unless asleep."""
+    def look_at_clock(self, tick: int, *, asleep: bool = False, held: bool = False) -> None:
+        """Step 1 of an even tick: update what is owed; then, without a target or pending, choose.
+
+        Asleep, nothing is chosen; held, only what is forced.
+        """
         if self._mode == "none":
             return
         # The k-th refresh, k = 1, 2, ..., is due at k * interval + phase, until a self-refresh starts anew.
@@ -77,7 +81,10 @@ class RefreshEngine:
             self._next_due += self._interval
         if asleep or self.target is not None or self.pending:
             return
+        if held and not self.forced():
+            return
         if self.forced():
+            self.behind = False
             if self._mode == "per_bank":
                 self.target = Target(self._in_order()[0], Command.REFpb)
             else:
@@ -87,6 +94,8 @@ class RefreshEngine:
         if self.target is not None:
             return
         if self.owed >= 1 or (self.owed > -self._pull_in and self._queues_empty()):
+            if self.behind and not self._queues_empty():
+                return
             if self._mode == "per_bank":
                 self.target = self._opportune_target(tick)
             else:
@@ -96,9 +105,11 @@ class RefreshEngine:
         """Whether no refresh may be postponed any more."""
         return self._mode != "none" and self.owed >= max(1, self._postpone)
 
-    def start_anew(self, tick: int) -> None:
-        """Self-refresh ended: the next refresh is due at once."""
-        self._next_due = tick + self._phase
+    def wake(self, tick: int, *, self_refresh: bool) -> None:
+        """The channel woke: what is owed waits for empty queues.  After self-refresh one is due at once."""
+        self.behind = self_refresh or self.owed >= 1
+        if self_refresh:
+            self._next_due = tick + self._phase
 
     def blocked(self, bank: int) -> bool:
         """Whether the bank may get no ACT and no column command."""
@@ -137,6 +148,8 @@ class RefreshEngine:
                 self._set = set(range(self._banks))
         elif command is Command.RFMpb:
             self.target = None
+        if command in (Command.REFab, Command.REFpb, Command.RFMpb) and self.owed < 1:
+            self.behind = False
 
     def _queues_empty(self) -> bool:
         return all(len(queue) == 0 for queue in self._queues)
