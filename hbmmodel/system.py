@@ -38,7 +38,6 @@ TIMEOUT_MAX_NS = 1e9
 IDLE_MAX_NS = 1e12
 HOST_LATENCY_MAX_NS = 1e6
 WINDOW_MAX_BYTES = 1 << 50
-_OF_POWER = ("power", "power_down_ticks", "self_refresh_ticks")
 
 
 def _choice(name: str, value: object, choices: tuple[str, ...]) -> None:
@@ -319,8 +318,8 @@ class System:
         stay = max(ticks["CPDED"], ticks["PDmin"])
         if self.controller.power != "never" and min(ticks["XP"], ticks["XS"], stay) < 2:
             raise HbmPolicyError(
-                f"power is {self.controller.power!r}, and {self.device.name} has no power states (tXP, tXS, tCPDED of at "
-                "least one CK); use power='never' or another device"
+                f"power is {self.controller.power!r}, and {self.device.name} has no power states (tXP, tXS and tCPDED "
+                "of one CK or more); use power='never' or another device"
             )
 
     @property
@@ -418,7 +417,7 @@ class System:
 
     def content_hash(self) -> str:
         """SHA-256 of everything that can influence a result, in hexadecimal; defaults and their values are
-        the same, and so are controllers that never use power states.
+        the same.
 
         Examples
         --------
@@ -428,9 +427,6 @@ class System:
         >>> a.content_hash() == b.content_hash()
         True
         """
-        policy = self.policy()
-        if policy["power"] == "never":
-            policy = {name: value for name, value in policy.items() if name not in _OF_POWER}
         content = {
             "device": self.device.content_hash(),
             "stacks": self.stacks,
@@ -438,7 +434,7 @@ class System:
             "granule_bytes": self.granule_bytes,
             "host_latency_ns": self.host_latency_ns,
             "window_bytes": self.window_bytes,
-            "policy": policy,
+            "policy": self.policy(),
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
@@ -454,11 +450,18 @@ class System:
         -------
         dict
             ``scheduler, cap, page_policy, timeout_ticks, refresh, postpone, pull_in, refresh_scale`` (1, 2
-            or 4: the divisor of the refresh interval), ``read_queue, write_queue, write_high, write_low, power,
-            power_down_ticks, self_refresh_ticks``.
+            or 4: the divisor of the refresh interval), ``read_queue, write_queue, write_high, write_low``;
+            with power states also ``power, power_down_ticks, self_refresh_ticks``.
         """
         postpone, pull_in = self.controller.refresh_limits(self.device)
         write_high, write_low = self.controller.watermarks
+        power: dict[str, int | str] = {}
+        if self.controller.power != "never":
+            power = {
+                "power": self.controller.power,
+                "power_down_ticks": _ticks(self.controller.power_down_after_ns, self.tick_ps),
+                "self_refresh_ticks": _ticks(self.controller.self_refresh_after_ns, self.tick_ps),
+            }
         return {
             "scheduler": self.controller.scheduler,
             "cap": self.controller.cap,
@@ -472,7 +475,5 @@ class System:
             "write_queue": self.controller.write_queue,
             "write_high": write_high,
             "write_low": write_low,
-            "power": self.controller.power,
-            "power_down_ticks": _ticks(self.controller.power_down_after_ns, self.tick_ps),
-            "self_refresh_ticks": _ticks(self.controller.self_refresh_after_ns, self.tick_ps),
+            **power,
         }

@@ -40,8 +40,9 @@ def power_distances(view: View) -> Iterator[Finding]:
 
     Source
     ------
-    JESD238B, JESD270-4: tXP, tXS, tCPDED; power-down only when no RD or WR is in flight on either pseudo-channel. One CK
-    beyond the burst, and tWR: DRAMSys ``CheckerHBM2`` (tRDPDE, tWRPDE). tPD(min) is an estimate.
+    JESD238B, JESD270-4: tXP, tXS, tCPDED; power-down only when no RD or WR is in flight on either
+    pseudo-channel. One CK beyond the burst, and tWR: DRAMSys ``CheckerHBM2`` (tRDPDE, tWRPDE). tPD(min) is
+    an estimate.
     """
     limits = view.limits
     times = limits.times
@@ -122,8 +123,9 @@ def extra_refreshes(view: View) -> Iterator[Finding]:
 
     Source
     ------
-    JESD79-2 to -4 (DDR2 to DDR4): an internal refresh may be missed at the exit, so one extra refresh command goes before
-    self-refresh is entered again; taken for HBM by analogy (estimate). With REFpb: one for every bank.
+    JESD79-2 to -4 (DDR2 to DDR4): an internal refresh may be missed at the exit, so one extra refresh command
+    goes before self-refresh is entered again; taken for HBM by analogy (estimate). With REFpb: one for every
+    bank.
     """
     banks = view.organisation.banks
     done = dict.fromkeys(range(view.organisation.pseudo_channels), 0)

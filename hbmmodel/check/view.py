@@ -1,7 +1,8 @@
 """The commands of one channel, laid out for the rules.
 
 Owns two layouts of the same rows: as they went over the buses, and *by bank*, where a PREab, REFab or RFMab
-stands once for every bank of its pseudo-channel, and an SRE for every bank of the channel. Owns also the one look-up that all rules share. Must not know any rule.
+stands once for every bank of its pseudo-channel, and an SRE for every bank of the channel. Owns also the one
+look-up that all rules share. Must not know any rule.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The low-power states of one channel: step 6 of a tick, as ``docs/model/power_states.md`` has it.
 
 Owns: whether the channel is up, down or in self-refresh, when that changes, and how long each state lasted.
-Must not know: how requests are scheduled.  Of the pseudo-channels it asks what their queues, banks and refresh engines hold.
+Must not know: how requests are scheduled.  Of the pseudo-channels it asks what their queues, banks and
+refresh engines hold.
 """
 
 from __future__ import annotations

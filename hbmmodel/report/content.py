@@ -39,6 +39,7 @@ CAUSES = {
     "bank_group": "same bank group (tCCDL)",
     "sid": "other stack ID (tCCDR)",
     "command_bus": "command buses",
+    "power_state": "waking from power-down and self-refresh",
 }
 
 

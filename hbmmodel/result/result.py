@@ -242,13 +242,20 @@ def _channels(system: System, end_tick: int, counters: Mapping[str, Any]) -> Tab
     return Table(columns)
 
 
+def _counts_power(channels: Table) -> bool:
+    return set(POWER_STATES.values()) <= set(channels.names)
+
+
 def _check_conservation(end_tick: int, channels: Table, histogram: Histogram) -> None:
     """What every finished run conserves; a broken law is a fault of the core and never a user's."""
     lost = np.sum([channels[counter] for counter in LOST.values()], axis=0)
-    spent = np.sum([channels[counter] for counter in POWER_STATES.values()], axis=0)
+    whole = np.full(len(channels), end_tick, dtype=np.int64)
+    spent = whole
+    if _counts_power(channels):
+        spent = np.sum([channels[counter] for counter in POWER_STATES.values()], axis=0)
     for what, got, want in (
-        ("the time in all power states", spent, np.full(len(channels), end_tick, dtype=np.int64)),
-        ("the account of the data bus", lost, np.full(len(channels), end_tick, dtype=np.int64)),
+        ("the time in all power states", spent, whole),
+        ("the account of the data bus", lost, whole),
         ("requests completed", channels["requests_out"], channels["requests_in"]),
     ):
         wrong = np.flatnonzero(got != want)
@@ -265,11 +272,11 @@ def _check_conservation(end_tick: int, channels: Table, histogram: Histogram) ->
         )
 
 
-def power_states(system: System, channels: Table | None) -> Table:
-    """Make the table of power states from the counters; no rows without them."""
+def power_states(system: System, channels: Table) -> Table:
+    """Make the table of power states from the counters of all pseudo-channels; no rows if they are missing."""
     rows: list[tuple[int, str, float, float]] = []
     tick_ns = float(system.tick_ps / 1000)
-    for stack in range(system.stacks) if channels is not None else ():
+    for stack in range(system.stacks) if _counts_power(channels) else ():
         mine = channels["stack"] == stack
         ticks = [int(channels[counter][mine].sum()) for counter in POWER_STATES.values()]
         shares = exact_shares(ticks) if sum(ticks) else [0.0] * len(ticks)

@@ -5,7 +5,8 @@ checked by size and SHA-256 on loading); must not know what the numbers mean.
 
 Layout, version 1: ``result.json`` (identity, system, trace, provenance, and name, bytes and sha256 of each
 file), ``summary.parquet`` (one row; empty cell = None), ``channels.parquet``, ``operations.parquet``,
-``timeline.parquet``, ``power_states.parquet`` (missing in older results), ``histogram.parquet``, and ``commands.parquet`` if a command log was recorded.
+``timeline.parquet``, ``power_states.parquet`` (missing in older results), ``histogram.parquet``, and
+``commands.parquet`` if a command log was recorded.
 """
 
 from __future__ import annotations
@@ -174,7 +175,7 @@ def load(directory: Path) -> Result:
             timeline=tables["timeline"],
             power_states=Table.read_parquet(directory / "power_states.parquet")
             if "power_states.parquet" in names
-            else power_states(system, None),
+            else power_states(system, tables["channels"]),
             histogram=Histogram.from_table(tables["histogram"]),
             command_log=_read_log(directory / "commands.parquet") if "commands.parquet" in names else None,
             trace=manifest["trace"],

@@ -43,7 +43,10 @@ POWER_STATES = {
     "precharged_power_down": "ticks_precharged_power_down",
     "self_refresh": "ticks_self_refresh",
 }
-"""Power state to counter [ticks] of every pseudo-channel; they sum to the run time."""
+"""Power state to counter [ticks] of every pseudo-channel; they sum to the run time. A source of counters that knows no
+power states may leave them out, and `POWER_COUNTS`."""
+
+POWER_COUNTS = ("n_pde", "n_sre")
 
 COUNTERS = (
     *("n_act", "n_pre_pb", "n_pre_ab", "n_rd", "n_wr", "n_rda", "n_wra"),
@@ -52,8 +55,6 @@ COUNTERS = (
     *("bytes_read", "bytes_written"),
     *("read_latency_ticks_sum", "read_latency_ticks_max", "reads_timed"),
     *LOST.values(),
-    *("n_pde", "n_sre"),
-    *POWER_STATES.values(),
 )
 """Counters of one pseudo-channel, in the order in which the `channels` table shows them."""
 
@@ -185,6 +186,7 @@ def summarise(
     `Histogram.percentile`), never above the exact maximum.
     """
     total = {name: int(channels[name].sum(dtype=np.int64)) for name in COUNTERS}
+    entries = {name: int(channels[name].sum()) if name in channels.names else 0 for name in POWER_COUNTS}
     tick_ns = system.tick_ps / 1000
     moved = total["bytes_read"] + total["bytes_written"]
     over_bus = moved - total["reads_forwarded"] * system.device.organisation.burst_bytes
@@ -239,8 +241,7 @@ def summarise(
         "n_ref_pb": total["n_ref_pb"],
         "n_rfm_ab": total["n_rfm_ab"],
         "n_rfm_pb": total["n_rfm_pb"],
-        "n_pde": total["n_pde"],
-        "n_sre": total["n_sre"],
+        **entries,
         **{f"lost_share_{cause}": share for cause, share in zip(LOST, shares, strict=True)},
         **{f"lost_ticks_{cause}": ticks for cause, ticks in zip(LOST, lost, strict=True)},
         "random_gathers": extra.get("random_gathers"),
