@@ -199,8 +199,10 @@ static void power_down_ends_in_time_for_refresh_and_self_refresh_needs_none(void
     p.postpone = 20;
     REQUIRE(run(&p) == 0);
     CHECK_EQ(stamp(HBM_CMD_SRE, 0), 0);
-    CHECK_EQ(counters[0].n_ref_pb, 0);                         /* its request goes first */
-    CHECK_EQ(stamp(HBM_CMD_REFPB, 0), 4 * 7800 + device->XS); /* of the other: due at the exit and half an interval */
+    CHECK_EQ(counters[0].n_ref_pb, 0); /* its request goes first */
+    /* that of the other, due at the exit and half an interval, comes behind the ACT on the row bus */
+    CHECK_EQ(stamp(HBM_CMD_ACT, 0), 4 * 7800 + device->XS);
+    CHECK_EQ(stamp(HBM_CMD_REFPB, 0), hbm_rising(4 * 7800 + device->XS + device->act_ticks));
 }
 
 static void a_device_without_power_states_is_refused(void)
