@@ -12,6 +12,7 @@ typedef struct {
     hbm_tick_t entered;
     hbm_tick_t at; /* lower bound of when the state may change */
     int64_t refreshes_needed[HBM_MAX_PC]; /* issued in all, before self-refresh may be entered */
+    hbm_tick_t due_in[HBM_MAX_PC];        /* of refresh: what its clock showed when it stopped */
     bool held; /* self-refresh is due: only forced refreshes are chosen */
 } hbm_power_state_t;
 

@@ -150,6 +150,7 @@ static void go_down(hbm_channel_t *self, hbm_tick_t t, bool self_refresh)
         hbm_pc_t *pc = &self->pc[i];
         enter_state(pc, self_refresh ? HBM_SELF_REFRESH : open != 0 ? HBM_ACTIVE_POWER_DOWN : HBM_PRECHARGED_POWER_DOWN, t);
         if (self_refresh) {
+            self->power.due_in[i] = pc->refresh.next_due - t;
             pc->refresh.next_due = HBM_NEVER; /* the clock stands still */
         }
     }
@@ -167,9 +168,9 @@ static void come_up(hbm_channel_t *self, hbm_tick_t t, bool self_refresh)
         hbm_pc_t *pc = &self->pc[i];
         enter_state(pc, HBM_STANDBY, t);
         pc->account.awake = awake;
-        pc->refresh.behind = self_refresh || pc->refresh.owed >= 1;
+        pc->refresh.behind = self_refresh || pc->refresh.owed >= 1; /* XS is long enough for one to fall due */
         if (self_refresh && policies->refresh->active) {
-            pc->refresh.next_due = t + pc->index * (pc->refresh.interval / 2);
+            pc->refresh.next_due = t + self->power.due_in[i];
             self->power.refreshes_needed[i] =
                 refreshes(pc) + (policies->refresh->per_bank ? self->device->banks : 1);
         }

@@ -94,7 +94,7 @@ class PowerManager:
             self.power = Power.UP
             self.awake = tick + self._k["XP" if command is Command.PDX else "XS"]
             for each in self._pcs:
-                each.refresh.wake(tick, self_refresh=command is Command.SRX)
+                each.refresh.wake(tick - self._entered if command is Command.SRX else 0)
             if command is Command.SRX:
                 self._refreshes_at_exit = [each.refresh.issued for each in self._pcs]
         return command, 0

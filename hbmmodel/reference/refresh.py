@@ -57,8 +57,7 @@ class RefreshEngine:
         self._queues = queues
         base = ticks["REFI"] if self._mode == "all_bank" else ticks["REFIpb"]
         self._interval = max(2, base * policy.refresh_scale_num // policy.refresh_scale_den)
-        self._phase = pc * (self._interval // 2)
-        self._next_due = self._interval + self._phase
+        self._next_due = self._interval + pc * (self._interval // 2)
         self.issued = 0
         self.owed = 0
         self.behind = False
@@ -75,7 +74,7 @@ class RefreshEngine:
         """
         if self._mode == "none":
             return
-        # The k-th refresh, k = 1, 2, ..., is due at k * interval + phase, until a self-refresh starts anew.
+        # The k-th refresh, k = 1, 2, ..., is due at k * interval + phase, not counting time in self-refresh.
         while self._next_due <= tick:
             self.owed += 1
             self._next_due += self._interval
@@ -105,11 +104,10 @@ class RefreshEngine:
         """Whether no refresh may be postponed any more."""
         return self._mode != "none" and self.owed >= max(1, self._postpone)
 
-    def wake(self, tick: int, *, self_refresh: bool) -> None:
-        """The channel woke: what is owed waits for empty queues.  After self-refresh one is due at once."""
-        self.behind = self_refresh or self.owed >= 1
-        if self_refresh:
-            self._next_due = tick + self._phase
+    def wake(self, stood_still: int) -> None:
+        """Wake: what is owed waits for empty queues; in self-refresh the clock stood still for so many ticks."""
+        self.behind = stood_still > 0 or self.owed >= 1
+        self._next_due += stood_still
 
     def blocked(self, bank: int) -> bool:
         """Whether the bank may get no ACT and no column command."""

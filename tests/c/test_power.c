@@ -200,7 +200,7 @@ static void power_down_ends_in_time_for_refresh_and_self_refresh_needs_none(void
     REQUIRE(run(&p) == 0);
     CHECK_EQ(stamp(HBM_CMD_SRE, 0), 0);
     CHECK_EQ(counters[0].n_ref_pb, 0); /* its request goes first */
-    /* that of the other, due at the exit and half an interval, comes behind the ACT on the row bus */
+    /* one is due to the other by now, and comes behind the ACT on the row bus */
     CHECK_EQ(stamp(HBM_CMD_ACT, 0), 4 * 7800 + device->XS);
     CHECK_EQ(stamp(HBM_CMD_REFPB, 0), hbm_rising(4 * 7800 + device->XS + device->act_ticks));
 }

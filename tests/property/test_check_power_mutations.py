@@ -31,7 +31,12 @@ def run(device: tuple[str, str], power: str, refresh: str, page: str, seed: int)
     """Bursts of traffic with gaps, many of them longer than nine tREFI."""
     rng = np.random.default_rng(seed)
     controller = hbm.Controller(
-        power=power, refresh=refresh, page_policy=page, timeout_ns=300, power_down_after_ns=50, self_refresh_after_ns=3000
+        power=power,
+        refresh=refresh,
+        page_policy=page,
+        timeout_ns=300,
+        power_down_after_ns=50,
+        self_refresh_after_ns=3000,
     )
     system = hbm.System(hbm.device(*device, channels=1), controller=controller)
     gaps = np.where(rng.random(60) < 0.2, rng.integers(1_000_000, 45_000_000, 60), rng.integers(0, 200_000, 60))

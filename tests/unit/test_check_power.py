@@ -1,4 +1,4 @@
-"""Power-down and self-refresh in the checker: the earliest legal start passes, the one before breaks exactly the rule."""
+"""The checker on power-down and self-refresh: the earliest legal start passes, the one before breaks just that rule."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import check_logs as logs
 import pytest
-from check_logs import ACT, RD, WR, PREab, PREpb, RDA, REFab, REFpb, RFMab, RFMpb, at, rules, up
+from check_logs import ACT, RD, RDA, WR, PREab, PREpb, REFab, REFpb, RFMab, RFMpb, at, rules, up
 
 from hbmmodel.commands import Command
 from hbmmodel.system import Controller, System

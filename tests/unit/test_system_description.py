@@ -21,7 +21,12 @@ HBM4 = device("HBM4_8000", variant="24Gb_12H")
 
 @pytest.mark.parametrize(
     ("field", "choices"),
-    [("scheduler", SCHEDULERS), ("page_policy", PAGE_POLICIES), ("refresh", REFRESH_POLICIES), ("power", POWER_POLICIES)],
+    [
+        ("scheduler", SCHEDULERS),
+        ("page_policy", PAGE_POLICIES),
+        ("refresh", REFRESH_POLICIES),
+        ("power", POWER_POLICIES),
+    ],
 )
 def test_an_unknown_policy_lists_the_choices(field: str, choices: tuple[str, ...]) -> None:
     with pytest.raises(HbmPolicyError) as error:
