@@ -205,8 +205,10 @@ def test_system_without_a_log_counts_what_the_reference_does(case: Any) -> None:
         }
         assert {name: counters[name][pc] for name in expected} == expected, f"pc {pc}"
         # An idle row may be closed between the last column command and its data, which changes standby only.
-        assert power_counters(counters, pc)[2:] == twin_power(twin, pc)[2:], f"power, pc {pc}"
-        assert sum(power_counters(counters, pc)[:5]) == end
+        ours, theirs = power_counters(counters, pc), twin_power(twin, pc)
+        assert ours[2:6] == theirs[2:6], f"power, pc {pc}"
+        assert ours[6] >= theirs[6] and ours[7] >= theirs[7]
+        assert sum(ours[:5]) == end
         # The system runs on to the end tick, so idle banks may see some more of these.
         for name, command in (
             ("n_pre_pb", Command.PREpb),
