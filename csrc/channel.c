@@ -15,8 +15,8 @@
 
 #include "step_column.h"
 #include "step_look.h"
-#include "step_power.h"
 #include "step_row.h"
+#include "step_sleep.h"
 
 int hbm_channel_init(hbm_channel_t *self, const hbm_device_t *device, const hbm_policies_t *policies,
                      const hbm_map_t *map)
@@ -37,6 +37,14 @@ int hbm_channel_init(hbm_channel_t *self, const hbm_device_t *device, const hbm_
     self->window_binds = c->window > 0 && (uint64_t)c->window < (uint64_t)c->read_queue + most_in_flight;
     while (ring < most_in_flight) {
         ring *= 2;
+    }
+    if (policies->power->power_down && policies->refresh->active && c->skip && !c->log_commands && device->RAAIMT == 0) {
+        self->cycle = calloc(1, sizeof *self->cycle);
+        if (self->cycle == NULL) {
+            return HBM_ERR_NO_MEMORY;
+        }
+        self->cycle->at = HBM_LONG_AGO;
+        self->cycle->most_tries = 1;
     }
     for (int i = 0; i < HBM_MAX_PC; i++) { /* the loop always looks at both */
         self->pc[i].look_at = self->pc[i].column_at = self->pc[i].row_at = HBM_NEVER;
@@ -78,6 +86,8 @@ void hbm_channel_free(hbm_channel_t *self)
         free(self->pc[i].flight);
         self->pc[i].flight = NULL;
     }
+    free(self->cycle);
+    self->cycle = NULL;
     hbm_log_free(&self->log);
 }
 
@@ -234,6 +244,8 @@ static bool visit_powered(hbm_channel_t *self, hbm_tick_t last)
 {
     const hbm_tick_t t = self->policies->config.skip ? hbm_min(next_event(self), self->power.at) : self->now + 1;
 
+    const int64_t refreshed = refreshes(&self->pc[0]) + refreshes(&self->pc[1]);
+
     if (t > last) {
         return false;
     }
@@ -243,6 +255,12 @@ static bool visit_powered(hbm_channel_t *self, hbm_tick_t last)
     power_before(self, t);
     visit_full(self, t);
     power_step(self, t);
+    if (self->cycle != NULL) {
+        cycle_note(self, t, refreshed);
+        if (self->power.state == HBM_POWER_DOWN && self->power.entered == t) {
+            skip_sleep(self, t, hbm_min(next_arrival(self), last));
+        }
+    }
     return true;
 }
 

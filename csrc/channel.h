@@ -32,6 +32,7 @@ typedef struct {
     uint64_t *histogram;
     hbm_epochs_t *epochs;
     hbm_power_state_t power;
+    struct hbm_cycle *cycle; /* see step_sleep.h; NULL: sleep is not skipped */
     hbm_log_t log;
     int error;           /* sticky: HBM_ERR_NO_MEMORY of the log */
 } hbm_channel_t;

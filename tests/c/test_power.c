@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "device.h"
+#include "faults.h"
 #include "fixture.h"
 #include "stats.h"
 #include "testlib.h"
@@ -69,7 +70,8 @@ static int run(const hbm_policy_t *policy)
         hbm_channel_run_counters(channel, (int64_t *)(void *)counters);
         n_commands = hbm_channel_run_n_commands(channel);
         commands = calloc((size_t)n_commands + 1, sizeof *commands);
-        if (commands != NULL) {
+        ret = commands == NULL ? HBM_ERR_NO_MEMORY : 0;
+        if (ret == 0) {
             hbm_channel_run_commands(channel, commands);
         }
     }
@@ -289,8 +291,30 @@ static void every_tick_is_counted_once_and_skipping_changes_nothing(void)
     commands = NULL;
 }
 
+static int run_without_log(void *arg)
+{
+    const int ret = run(arg);
+    free(commands);
+    commands = NULL;
+    return ret;
+}
+
+static void running_out_of_memory_is_reported(void)
+{
+    hbm_policy_t p = policy_of(IDLE, 0, 0);
+    uint64_t seed = 5;
+
+    sparse_traffic(&seed);
+    p.refresh = PER_BANK;
+    p.log_commands = false; /* so that sleep is skipped */
+    CHECK(faults_sweep(run_without_log, &p) >= 8);
+    hbm_device_free(device);
+    device = NULL;
+    CHECK_EQ(faults_live(), 0);
+}
+
 TESTS(T(idle_channel_goes_down_after_its_time_and_a_request_wakes_it), T(power_down_is_held_for_its_least_stay),
       T(power_down_waits_for_data_in_flight_on_either_pseudo_channel), T(rows_stay_open_in_active_power_down),
       T(self_refresh_closes_all_banks_first_and_costs_txs),
       T(power_down_ends_in_time_for_refresh_and_self_refresh_needs_none), T(a_device_without_power_states_is_refused),
-      T(every_tick_is_counted_once_and_skipping_changes_nothing))
+      T(every_tick_is_counted_once_and_skipping_changes_nothing), T(running_out_of_memory_is_reported))
