@@ -33,7 +33,9 @@ def run(system: hbm.System, address: Any, is_write: Any, tick: Any, skip: bool) 
 
 @pytest.mark.parametrize("power", ["power_down_idle", "self_refresh_idle", "aggressive"])
 @pytest.mark.parametrize("refresh", ["per_bank", "all_bank"])
-@pytest.mark.parametrize(("postpone", "pull_in", "multiplier"), [(0, 0, 1.0), (3, 0, 0.5), (5, 2, 0.25), (None, 0, 1.0)])
+@pytest.mark.parametrize(
+    ("postpone", "pull_in", "multiplier"), [(0, 0, 1.0), (3, 0, 0.5), (5, 2, 0.25), (None, 0, 1.0)]
+)
 @pytest.mark.parametrize("variant", ["24Gb_8H", "24Gb_12H"])
 def test_counters_and_time_series_are_those_of_every_tick(
     power: str, refresh: str, postpone: int | None, pull_in: int, multiplier: float, variant: str
