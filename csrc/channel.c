@@ -16,6 +16,7 @@
 #include "step_column.h"
 #include "step_look.h"
 #include "step_row.h"
+#include "step_sleep.h"
 
 int hbm_channel_init(hbm_channel_t *self, const hbm_device_t *device, const hbm_policies_t *policies,
                      const hbm_map_t *map)
@@ -38,6 +39,14 @@ int hbm_channel_init(hbm_channel_t *self, const hbm_device_t *device, const hbm_
     while (ring < most_in_flight) {
         ring *= 2;
     }
+    if (policies->power->power_down && policies->refresh->active && c->skip && !c->log_commands && device->RAAIMT == 0) {
+        self->cycle = calloc(1, sizeof *self->cycle);
+        if (self->cycle == NULL) {
+            return HBM_ERR_NO_MEMORY;
+        }
+        self->cycle->at = HBM_LONG_AGO;
+        self->cycle->most_tries = 1;
+    }
     for (int i = 0; i < HBM_MAX_PC; i++) { /* the loop always looks at both */
         self->pc[i].look_at = self->pc[i].column_at = self->pc[i].row_at = HBM_NEVER;
         self->pc[i].looked = -2;
@@ -53,7 +62,7 @@ int hbm_channel_init(hbm_channel_t *self, const hbm_device_t *device, const hbm_
             pc->last_use[b] = HBM_LONG_AGO;
             pc->account.refresh_end[b] = pc->account.act[b] = HBM_LONG_AGO;
         }
-        pc->account.last_rd = pc->account.last_wr = HBM_LONG_AGO;
+        pc->account.last_rd = pc->account.last_wr = pc->account.awake = HBM_LONG_AGO;
         hbm_refresh_init(pc, device, policies);
         pc->column_at = pc->row_at = HBM_NEVER;
         pc->refresh_at = pc->act_at = pc->pre_at = pc->page_at = HBM_NEVER;
@@ -78,6 +87,8 @@ void hbm_channel_free(hbm_channel_t *self)
         free(self->pc[i].flight);
         self->pc[i].flight = NULL;
     }
+    free(self->cycle);
+    self->cycle = NULL;
     hbm_log_free(&self->log);
 }
 
@@ -232,6 +243,42 @@ static int run_every_tick(hbm_channel_t *self, hbm_until_t until)
     return 0;
 }
 
+/* One event of a channel whose policy has power states: false when there is none up to `last`. */
+static bool visit_powered(hbm_channel_t *self, hbm_tick_t last)
+{
+    const hbm_tick_t t = self->policies->config.skip ? hbm_min(next_event(self), self->power.at) : self->now + 1;
+
+    const int64_t refreshed = refreshes(&self->pc[0]) + refreshes(&self->pc[1]);
+
+    if (t > last) {
+        return false;
+    }
+    if (!self->policies->config.skip) {
+        next_tick(self);
+    }
+    power_before(self, t);
+    visit_full(self, t);
+    power_step(self, t);
+    if (self->cycle != NULL) {
+        cycle_note(self, t, refreshed);
+        if (self->power.state == HBM_POWER_DOWN && self->power.entered == t) {
+            skip_sleep(self, t, hbm_min(next_arrival(self), last));
+        }
+    }
+    return true;
+}
+
+static int run_powered(hbm_channel_t *self, hbm_until_t until)
+{
+    while (!reached(self, until)) {
+        if (!visit_powered(self, hbm_min(self->stop - 1, HBM_NEVER / 2))) {
+            /* Work is left: if nothing stops the run, nothing will ever happen. */
+            return self->stop < HBM_NEVER ? 0 : HBM_ERR_INTERNAL;
+        }
+    }
+    return 0;
+}
+
 /* Nothing that only some runs ask for: the lean versions of look and try_column apply. */
 static bool is_plain(const hbm_channel_t *self)
 {
@@ -246,7 +293,9 @@ static int run_until(hbm_channel_t *self, hbm_until_t until, hbm_tick_t stop)
     int ret;
 
     self->stop = stop;
-    if (!self->policies->config.skip) {
+    if (self->policies->power->power_down) {
+        ret = run_powered(self, until);
+    } else if (!self->policies->config.skip) {
         ret = run_every_tick(self, until);
     } else {
         ret = is_plain(self) ? run(self, until, true) : run(self, until, false);
@@ -312,6 +361,11 @@ int hbm_channel_advance(hbm_channel_t *self, hbm_tick_t tick)
 {
     const bool skip = self->policies->config.skip;
 
+    while (self->policies->power->power_down) {
+        if (!visit_powered(self, tick)) {
+            return self->error;
+        }
+    }
     for (;;) {
         hbm_tick_t t = skip ? next_event(self) : self->now + 1;
         if (skip && self->pc[0].refresh.streak > HBM_MAX_BANKS && tick > t) {

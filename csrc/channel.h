@@ -6,6 +6,16 @@
 #include "policy.h"
 #include "search.h"
 
+/* Step 6 of a tick; see step_power.h. */
+typedef struct {
+    enum { HBM_POWER_UP, HBM_POWER_DOWN, HBM_POWER_SELF_REFRESH } state;
+    hbm_tick_t entered;
+    hbm_tick_t at; /* lower bound of when the state may change */
+    int64_t refreshes_needed[HBM_MAX_PC]; /* issued in all, before self-refresh may be entered */
+    hbm_tick_t due_in[HBM_MAX_PC];        /* of refresh: what its clock showed when it stopped */
+    bool held; /* self-refresh is due: only forced refreshes are chosen */
+} hbm_power_state_t;
+
 typedef struct {
     const hbm_device_t *device;
     const hbm_policies_t *policies;
@@ -24,6 +34,8 @@ typedef struct {
     hbm_operation_result_t *tally; /* by tag of an entry, or NULL */
     uint64_t *histogram;
     hbm_epochs_t *epochs;
+    hbm_power_state_t power;
+    struct hbm_cycle *cycle; /* see step_sleep.h; NULL: sleep is not skipped */
     hbm_log_t log;
     int error;           /* sticky: HBM_ERR_NO_MEMORY of the log */
 } hbm_channel_t;

@@ -42,7 +42,11 @@ enum hbm_command {
     HBM_CMD_REFAB = 7,
     HBM_CMD_REFPB = 8,
     HBM_CMD_RFMAB = 9,
-    HBM_CMD_RFMPB = 10
+    HBM_CMD_RFMPB = 10,
+    HBM_CMD_PDE = 11, /* power-down and self-refresh: of the whole channel */
+    HBM_CMD_PDX = 12,
+    HBM_CMD_SRE = 13,
+    HBM_CMD_SRX = 14
 };
 
 enum hbm_field {
@@ -133,6 +137,9 @@ typedef struct {
     bool skip;            /* false: visit every tick (slow; for proving that skipping changes nothing) */
     bool log_commands;
     int64_t epoch_ticks;  /* of the time series; doubled when a run outgrows its table */
+    int32_t power;        /* as scheduler, page and refresh */
+    int64_t power_down_ticks;   /* idle time before power-down */
+    int64_t self_refresh_ticks; /* and before self-refresh */
 } hbm_policy_t;
 
 /* ---- system: all channels of all stacks ---- */

@@ -24,10 +24,14 @@ typedef struct {
     int32_t target;   /* bank waiting for its REFpb or RFMpb, or HBM_REFRESH_NO_TARGET */
     bool target_rfm;
     bool pending;     /* all-bank refresh waits */
+    bool behind;      /* since a sleep: what is owed waits for empty queues */
     int64_t streak;   /* REF in a row that came on time, with no ACT between; see idle.h */
     int64_t acts_seen;
     int32_t raa[HBM_MAX_BANKS];
 } hbm_refresh_state_t;
+
+/* What the time is counted as; in standby the open banks decide, see hbm_power_spend. */
+typedef enum { HBM_STANDBY, HBM_ACTIVE_POWER_DOWN, HBM_PRECHARGED_POWER_DOWN, HBM_SELF_REFRESH } hbm_power_t;
 
 /* When things happened, for the lost-cycle account only. */
 typedef struct {
@@ -36,6 +40,7 @@ typedef struct {
     hbm_tick_t direction_since;
     hbm_tick_t last_rd;
     hbm_tick_t last_wr;
+    hbm_tick_t awake; /* no command before it, after power-down or self-refresh */
     hbm_tick_t refresh_end[HBM_MAX_BANKS];
     /* of the bank's last ACT: its stamp, and what its request had waited for, longest first in line */
     hbm_tick_t act[HBM_MAX_BANKS];
@@ -95,12 +100,27 @@ typedef struct hbm_pc {
     hbm_account_t account;
     hbm_counters_t counters;
     hbm_tick_t forwarded_at; /* the last forwarded read */
+    hbm_power_t power;
+    hbm_tick_t power_since; /* up to here the time is counted */
     const hbm_channel_input_t *record;
 } hbm_pc_t;
 
 HBM_INLINE bool hbm_pc_idle(const hbm_pc_t *self)
 {
     return self->queue[HBM_READ].count == 0 && self->queue[HBM_WRITE].count == 0;
+}
+
+/* Counts the time up to t; to be called before the state changes or the number of open banks passes 0. */
+HBM_INLINE void hbm_power_spend(hbm_pc_t *self, hbm_tick_t t)
+{
+    hbm_counters_t *n = &self->counters;
+    int64_t *ticks = self->power == HBM_SELF_REFRESH            ? &n->ticks_self_refresh
+                     : self->power == HBM_ACTIVE_POWER_DOWN     ? &n->ticks_active_power_down
+                     : self->power == HBM_PRECHARGED_POWER_DOWN ? &n->ticks_precharged_power_down
+                     : self->open != 0                          ? &n->ticks_active_standby
+                                                                : &n->ticks_precharged_standby;
+    *ticks += t - self->power_since;
+    self->power_since = t;
 }
 
 /* The run is over at `end`: what lies behind the last burst had no request, and the counters that follow from others are
@@ -117,6 +137,7 @@ HBM_INLINE void hbm_pc_settle(hbm_pc_t *self, const hbm_device_t *d, hbm_tick_t 
     n->bytes_written = writes * d->burst_bytes;
     n->data_ticks = (reads + writes) * d->BL;
     n->row_hits = reads + writes - n->row_misses - n->row_conflicts; /* every served entry is one of the three */
+    hbm_power_spend(self, end);
     if (end > self->account.data_free) {
         self->counters.lost_no_request += end - self->account.data_free;
         self->account.data_free = end;

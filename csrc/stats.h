@@ -11,7 +11,9 @@
     X(row_hits) X(row_misses) X(row_conflicts) X(reads_forwarded) X(requests_in) X(requests_out) X(bytes_read)         \
     X(bytes_written) X(reads_timed) X(read_latency_ticks_sum) X(read_latency_ticks_max) X(data_ticks)                  \
     X(lost_no_request) X(lost_refresh) X(lost_activate_precharge) X(lost_activate_window) X(lost_turnaround)           \
-    X(lost_bank_group) X(lost_sid) X(lost_command_bus)
+    X(lost_bank_group) X(lost_sid) X(lost_command_bus)                                                                 \
+    X(lost_power_state) X(n_pde) X(n_sre) X(ticks_active_standby) X(ticks_precharged_standby)                          \
+    X(ticks_active_power_down) X(ticks_precharged_power_down) X(ticks_self_refresh)
 
 typedef struct {
 #define HBM_X(name) int64_t name;

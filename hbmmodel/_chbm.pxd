@@ -46,6 +46,9 @@ cdef extern from "hbm.h" nogil:
         bint skip
         bint log_commands
         int64_t epoch_ticks
+        int32_t power
+        int64_t power_down_ticks
+        int64_t self_refresh_ticks
 
     ctypedef struct hbm_command_t:
         int64_t tick

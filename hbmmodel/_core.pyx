@@ -87,6 +87,9 @@ cdef int fill_policy(dict policy, int64_t host_ticks, int64_t window, bint skip,
     out.skip = skip
     out.log_commands = log
     out.epoch_ticks = epoch_ticks
+    out.power = policy_number("power", policy.get("power", "never"))
+    out.power_down_ticks = policy.get("power_down_ticks", 0)
+    out.self_refresh_ticks = policy.get("self_refresh_ticks", 0)
     return 0
 
 

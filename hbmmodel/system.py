@@ -23,17 +23,19 @@ from hbmmodel.errors import HbmArgumentError, HbmPolicyError
 if TYPE_CHECKING:
     from hbmmodel.mapping import AddressMap
 
-__all__ = ["PAGE_POLICIES", "REFRESH_POLICIES", "SCHEDULERS", "Controller", "System"]
+__all__ = ["PAGE_POLICIES", "POWER_POLICIES", "REFRESH_POLICIES", "SCHEDULERS", "Controller", "System"]
 
 SCHEDULERS = ("frfcfs", "frfcfs_cap", "fcfs")
 PAGE_POLICIES = ("open", "closed", "timeout")
 REFRESH_POLICIES = ("per_bank", "all_bank", "none")
+POWER_POLICIES = ("never", "power_down_idle", "self_refresh_idle", "aggressive")
 
 QUEUE_MAX = 1024
 STACKS_MAX = 64
 GRANULE_MAX_BYTES = 4096
 CAP_MAX = 1_000_000
 TIMEOUT_MAX_NS = 1e9
+IDLE_MAX_NS = 1e12
 HOST_LATENCY_MAX_NS = 1e6
 WINDOW_MAX_BYTES = 1 << 50
 
@@ -99,6 +101,12 @@ class Controller:
     write_high, write_low : int, optional
         Writes at which the drain begins and ends, ``0 <= write_low < write_high <= write_queue``. None: 7/8
         and 1/8 of `write_queue`.
+    power : {"never", "power_down_idle", "self_refresh_idle", "aggressive"}
+        When an idle channel, both pseudo-channels together, goes to sleep: never; into power-down after
+        `power_down_after_ns`; besides into self-refresh after `self_refresh_after_ns`; into power-down at once and
+        into self-refresh after that time (``docs/model/power_states.md``).
+    power_down_after_ns, self_refresh_after_ns : float
+        Idle times before power-down and self-refresh [ns], 0 to 1e12.
 
     Raises
     ------
@@ -129,11 +137,15 @@ class Controller:
     write_queue: int = 64
     write_high: int | None = None
     write_low: int | None = None
+    power: str = "never"
+    power_down_after_ns: float = 100.0
+    self_refresh_after_ns: float = 20_000.0
 
     def __post_init__(self) -> None:
         _choice("scheduler", self.scheduler, SCHEDULERS)
         _choice("page_policy", self.page_policy, PAGE_POLICIES)
         _choice("refresh", self.refresh, REFRESH_POLICIES)
+        _choice("power", self.power, POWER_POLICIES)
         for name, low, high in (
             ("cap", 1, CAP_MAX),
             ("read_queue", 1, QUEUE_MAX),
@@ -152,6 +164,11 @@ class Controller:
         if not 0 < timeout_ns <= TIMEOUT_MAX_NS:
             raise HbmPolicyError(f"timeout_ns is {timeout_ns}; it must be above 0 and at most {TIMEOUT_MAX_NS:g} ns")
         object.__setattr__(self, "timeout_ns", timeout_ns)
+        for name in ("power_down_after_ns", "self_refresh_after_ns"):
+            after_ns = _real(name, getattr(self, name), HbmPolicyError)
+            if not 0 <= after_ns <= IDLE_MAX_NS:
+                raise HbmPolicyError(f"{name} is {after_ns}; it must be in 0..{IDLE_MAX_NS:g} ns")
+            object.__setattr__(self, name, after_ns)
         high, low = self.watermarks
         if low >= high:
             raise HbmPolicyError(f"write_low is {low} and write_high is {high}; write_low must be below write_high")
@@ -272,6 +289,7 @@ class System:
         put("refresh_multiplier", multiplier)
         self.controller.refresh_limits(self.device)
         self._check_refresh_leaves_time()
+        self._check_power_states()
 
     def _check_refresh_leaves_time(self) -> None:
         ticks = self.device.ticks()
@@ -293,6 +311,15 @@ class System:
                 f"{name} x {self.refresh_multiplier} is {float(interval * self.tick_ps / 1000):g} ns, and a "
                 f"refresh takes {float(busy * self.tick_ps / 1000):g} ns of it: the device would only refresh; "
                 "raise refresh_multiplier, or change the device's refresh times"
+            )
+
+    def _check_power_states(self) -> None:
+        ticks = self.device.ticks()
+        stay = max(ticks["CPDED"], ticks["PDmin"])
+        if self.controller.power != "never" and min(ticks["XP"], ticks["XS"], stay) < 2:
+            raise HbmPolicyError(
+                f"power is {self.controller.power!r}, and {self.device.name} has no power states (tXP, tXS and tCPDED "
+                "of one CK or more); use power='never' or another device"
             )
 
     @property
@@ -423,10 +450,18 @@ class System:
         -------
         dict
             ``scheduler, cap, page_policy, timeout_ticks, refresh, postpone, pull_in, refresh_scale`` (1, 2
-            or 4: the divisor of the refresh interval), ``read_queue, write_queue, write_high, write_low``.
+            or 4: the divisor of the refresh interval), ``read_queue, write_queue, write_high, write_low``;
+            with power states also ``power, power_down_ticks, self_refresh_ticks``.
         """
         postpone, pull_in = self.controller.refresh_limits(self.device)
         write_high, write_low = self.controller.watermarks
+        power: dict[str, int | str] = {}
+        if self.controller.power != "never":
+            power = {
+                "power": self.controller.power,
+                "power_down_ticks": _ticks(self.controller.power_down_after_ns, self.tick_ps),
+                "self_refresh_ticks": _ticks(self.controller.self_refresh_after_ns, self.tick_ps),
+            }
         return {
             "scheduler": self.controller.scheduler,
             "cap": self.controller.cap,
@@ -440,4 +475,5 @@ class System:
             "write_queue": self.controller.write_queue,
             "write_high": write_high,
             "write_low": write_low,
+            **power,
         }

@@ -39,6 +39,7 @@ CAUSES = {
     "bank_group": "same bank group (tCCDL)",
     "sid": "other stack ID (tCCDR)",
     "command_bus": "command buses",
+    "power_state": "waking from power-down and self-refresh",
 }
 
 
@@ -124,7 +125,7 @@ def _headline(result: Result) -> tuple[str, ...]:
         f"{share_text(s['fraction_of_peak'])} of the {rate_text(s['peak_gb_per_s'] or 0)} peak."
     )
     causes = sorted(
-        ((share or 0, cause) for cause in LOST if cause != "data" and (share := s[f"lost_share_{cause}"])),
+        ((share or 0, cause) for cause in LOST if cause != "data" and (share := s.get(f"lost_share_{cause}"))),
         reverse=True,
     )
     sentences = [first]
@@ -141,7 +142,7 @@ def _account(result: Result) -> Section:
     data = s["lost_share_data"]
     if data is None:
         return Section(ACCOUNT_TITLE, ("No time passed.",))
-    rest = sorted(((s[f"lost_share_{c}"] or 0.0, c) for c in LOST if c != "data"), key=lambda pair: -pair[0])
+    rest = sorted(((s.get(f"lost_share_{c}") or 0.0, c) for c in LOST if c != "data"), key=lambda pair: -pair[0])
     return Section(
         ACCOUNT_TITLE,
         (),

@@ -5,7 +5,8 @@ checked by size and SHA-256 on loading); must not know what the numbers mean.
 
 Layout, version 1: ``result.json`` (identity, system, trace, provenance, and name, bytes and sha256 of each
 file), ``summary.parquet`` (one row; empty cell = None), ``channels.parquet``, ``operations.parquet``,
-``timeline.parquet``, ``histogram.parquet``, and ``commands.parquet`` if a command log was recorded.
+``timeline.parquet``, ``power_states.parquet`` (missing in older results), ``histogram.parquet``, and
+``commands.parquet`` if a command log was recorded.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from numpy.typing import NDArray
 
 from hbmmodel.errors import HbmArgumentError, HbmError
 from hbmmodel.result.histogram import Histogram
-from hbmmodel.result.result import Result
+from hbmmodel.result.result import Result, power_states
 from hbmmodel.result.summary import Number
 from hbmmodel.result.table import Table
 from hbmmodel.system import System
@@ -165,12 +166,16 @@ def load(directory: Path) -> Result:
             name: Table.read_parquet(directory / f"{name}.parquet")
             for name in ("channels", "operations", "timeline", "histogram")
         }
+        system = System.from_dict(manifest["system"])
         return Result(
-            system=System.from_dict(manifest["system"]),
+            system=system,
             summary=_read_summary(directory / "summary.parquet"),
             channels=tables["channels"],
             operations=tables["operations"],
             timeline=tables["timeline"],
+            power_states=Table.read_parquet(directory / "power_states.parquet")
+            if "power_states.parquet" in names
+            else power_states(system, tables["channels"]),
             histogram=Histogram.from_table(tables["histogram"]),
             command_log=_read_log(directory / "commands.parquet") if "commands.parquet" in names else None,
             trace=manifest["trace"],
@@ -230,6 +235,7 @@ def _write(result: Result, work: Path) -> None:
     result.channels.write_parquet(work / "channels.parquet")
     result.operations.write_parquet(work / "operations.parquet")
     result.timeline.write_parquet(work / "timeline.parquet")
+    result.power_states.write_parquet(work / "power_states.parquet")
     result.histogram.to_table().write_parquet(work / "histogram.parquet")
     if result.command_log is not None:
         log = result.command_log

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hbmmodel.result.table import Table
     from hbmmodel.system import System
 
-__all__ = ["COUNTERS", "KEYS", "LOST", "Number", "exact_shares", "summarise"]
+__all__ = ["COUNTERS", "KEYS", "LOST", "POWER_STATES", "Number", "exact_shares", "summarise"]
 
 Number = int | float | None
 
@@ -32,8 +32,21 @@ LOST = {
     "bank_group": "lost_bank_group",
     "sid": "lost_sid",
     "command_bus": "lost_command_bus",
+    "power_state": "lost_power_state",
 }
 """Account of the data bus of every pseudo-channel: cause to counter [ticks]; they sum to the run time."""
+
+POWER_STATES = {
+    "active_standby": "ticks_active_standby",
+    "precharged_standby": "ticks_precharged_standby",
+    "active_power_down": "ticks_active_power_down",
+    "precharged_power_down": "ticks_precharged_power_down",
+    "self_refresh": "ticks_self_refresh",
+}
+"""Power state to counter [ticks] of every pseudo-channel; they sum to the run time. A source of counters that knows no
+power states may leave them out, and `POWER_COUNTS`."""
+
+POWER_COUNTS = ("n_pde", "n_sre")
 
 COUNTERS = (
     *("n_act", "n_pre_pb", "n_pre_ab", "n_rd", "n_wr", "n_rda", "n_wra"),
@@ -55,6 +68,7 @@ _LOST_TEXT = {
     "bank_group": "tCCDL: bursts of one bank group",
     "sid": "tCCDR: bursts of another SID",
     "command_bus": "the row or column bus was taken",
+    "power_state": "the channel was waking from power-down or self-refresh",
 }
 
 KEYS: dict[str, str] = {
@@ -95,6 +109,8 @@ KEYS: dict[str, str] = {
     "n_ref_pb": "REFpb commands",
     "n_rfm_ab": "RFMab commands",
     "n_rfm_pb": "RFMpb commands",
+    "n_pde": "PDE commands, one per channel and entry to power-down",
+    "n_sre": "SRE commands, one per channel and entry to self-refresh",
     **{
         f"lost_share_{k}": f"share of the data-bus time in which {_LOST_TEXT[k]}; the shares sum to 1.0"
         for k in LOST
@@ -170,6 +186,7 @@ def summarise(
     `Histogram.percentile`), never above the exact maximum.
     """
     total = {name: int(channels[name].sum(dtype=np.int64)) for name in COUNTERS}
+    entries = {name: int(channels[name].sum()) if name in channels.names else 0 for name in POWER_COUNTS}
     tick_ns = system.tick_ps / 1000
     moved = total["bytes_read"] + total["bytes_written"]
     over_bus = moved - total["reads_forwarded"] * system.device.organisation.burst_bytes
@@ -224,6 +241,7 @@ def summarise(
         "n_ref_pb": total["n_ref_pb"],
         "n_rfm_ab": total["n_rfm_ab"],
         "n_rfm_pb": total["n_rfm_pb"],
+        **entries,
         **{f"lost_share_{cause}": share for cause, share in zip(LOST, shares, strict=True)},
         **{f"lost_ticks_{cause}": ticks for cause, ticks in zip(LOST, lost, strict=True)},
         "random_gathers": extra.get("random_gathers"),

@@ -19,6 +19,7 @@ import hbmmodel as hbm
 from hbmmodel.commands import Command
 from hbmmodel.reference import ChannelPolicy, Request
 from hbmmodel.reference.channel import Issued, PseudoChannel, _step
+from hbmmodel.reference.power import PowerManager
 from hbmmodel.reference.timing import Bus
 from hbmmodel.sim import IN_FLIGHT_MAX, Dependences, simulate
 from hbmmodel.trace import Access, Operation
@@ -98,7 +99,7 @@ class Program:
             ]
             for _ in range(system.device.organisation.channels)
         ]
-        self.buses = [(Bus(), Bus()) for _ in self.channels]
+        self.shared = [(PowerManager(self.ticks, policy, pcs), Bus(), Bus()) for pcs in self.channels]
         self.logs: list[list[Issued]] = [[] for _ in self.channels]
         self.system = system
         self.start = [-1] * len(operations)
@@ -155,8 +156,9 @@ class Program:
             while queue and self.start[queue[0]] == tick:
                 running.add(queue[0])
                 self.begin(queue.pop(0))
-            for pcs, buses, log in zip(self.channels, self.buses, self.logs, strict=True):
-                _step(tick, pcs, *buses, log, self.ticks)
+            for pcs, shared, log in zip(self.channels, self.shared, self.logs, strict=True):
+                _step(tick, pcs, *shared, log, self.ticks)
+                shared[0].spend(1)
             self.note(tick)
             for i in sorted((i for i in running if self.left[i] == 0 and self.last[i] <= tick), key=self.order):
                 running.remove(i)
@@ -214,6 +216,8 @@ SYSTEMS = st.builds(
             hbm.Controller(scheduler="frfcfs_cap", cap=2, refresh="all_bank"),
             hbm.Controller(scheduler="fcfs", page_policy="closed", write_queue=4),
             hbm.Controller(page_policy="timeout", refresh="none"),
+            hbm.Controller(power="aggressive", page_policy="closed"),
+            hbm.Controller(power="self_refresh_idle", power_down_after_ns=10, self_refresh_after_ns=100),
         ]
     ),
 )

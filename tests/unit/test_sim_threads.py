@@ -24,7 +24,7 @@ from hbmmodel.trace import Trace
 def same(a: hbm.Result, b: hbm.Result) -> bool:
     """Everything that a run returns, but for when and where it was made."""
     assert a.summary == b.summary
-    for table in ("channels", "operations", "timeline"):
+    for table in ("channels", "operations", "timeline", "power_states"):
         first, second = getattr(a, table), getattr(b, table)
         assert first.names == second.names
         for name in first.names:
@@ -62,6 +62,20 @@ def test_requests_give_the_same_result_on_any_number_of_threads(gap_ps: int | No
     )
     assert len(first.timeline) > 200
     assert all(same(first, other) for other in others)
+
+
+@pytest.mark.parametrize("log", [False, True])
+@pytest.mark.parametrize("power", ["power_down_idle", "self_refresh_idle", "aggressive"])
+def test_power_states_give_the_same_result_on_any_number_of_threads(power: str, log: bool) -> None:
+    controller = hbm.Controller(power=power, self_refresh_after_ns=1000)
+    system = cases.small(channels=5, stacks=2, controller=controller)
+    trace = random_requests(system, 4_000, 50_000)
+    first, *others = (simulate(system, trace, threads=n, command_log=log) for n in (1, 2, 3))
+    assert first.summary["n_pde"] > 100
+    assert all(same(first, other) for other in others)
+    programs = [simulate(system, program(), threads=n, command_log=log) for n in (1, 2)]
+    assert programs[0].summary["n_pde"] > 0
+    assert same(*programs)
 
 
 @pytest.mark.parametrize("log", [False, True])
