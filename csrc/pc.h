@@ -80,6 +80,11 @@ typedef struct hbm_pc {
 
     hbm_account_t account;
     hbm_counters_t counters;
+    hbm_bank_counters_t bank[HBM_MAX_BANKS];
+    hbm_tick_t closed_at[HBM_MAX_BANKS]; /* of the last precharge, which may be still to come after RDA or WRA */
+    hbm_tick_t active_ticks;             /* some bank was open, up to the stretch that began last */
+    hbm_tick_t active_since;
+    hbm_tick_t active_until;
     hbm_tick_t forwarded_at; /* the last forwarded read */
     const hbm_channel_input_t *record;
 } hbm_pc_t;
@@ -87,6 +92,37 @@ typedef struct hbm_pc {
 HBM_INLINE bool hbm_pc_idle(const hbm_pc_t *self)
 {
     return self->queue[HBM_READ].count == 0 && self->queue[HBM_WRITE].count == 0;
+}
+
+/* An ACT at t finds every bank closed: a new stretch begins, unless the last precharge is still to come. */
+HBM_INLINE void hbm_pc_activates(hbm_pc_t *self, hbm_tick_t t)
+{
+    if (t > self->active_until) {
+        self->active_ticks += self->active_until - self->active_since;
+        self->active_since = t;
+    }
+}
+
+/* A bank that was open closes at t. */
+HBM_INLINE void hbm_pc_closes(hbm_pc_t *self, int bank, hbm_tick_t t)
+{
+    self->bank[bank].active_ticks += t - self->account.act[bank];
+    self->closed_at[bank] = t;
+    self->active_until = hbm_max(self->active_until, t);
+}
+
+/* Cuts the time that banks were open at the end of the run. */
+HBM_INLINE void hbm_pc_cut_active(hbm_pc_t *self, const hbm_device_t *d, hbm_tick_t end)
+{
+    for (int b = 0; b < d->banks; b++) {
+        if (self->open & hbm_bit(b)) {
+            hbm_pc_closes(self, b, end);
+        } else {
+            self->bank[b].active_ticks -= hbm_max(self->closed_at[b] - end, 0);
+        }
+    }
+    self->active_ticks += hbm_min(self->active_until, end) - self->active_since;
+    self->active_since = self->active_until = end;
 }
 
 /* The run is over at `end`: what lies behind the last burst had no request, and the counters that follow from others are
@@ -103,6 +139,7 @@ HBM_INLINE void hbm_pc_settle(hbm_pc_t *self, const hbm_device_t *d, hbm_tick_t 
     n->bytes_written = writes * d->burst_bytes;
     n->data_ticks = (reads + writes) * d->BL;
     n->row_hits = reads + writes - n->row_misses - n->row_conflicts; /* every served entry is one of the three */
+    hbm_pc_cut_active(self, d, end);
     if (end > self->account.data_free) {
         self->counters.lost_no_request += end - self->account.data_free;
         self->account.data_free = end;
