@@ -390,7 +390,9 @@ cdef class CoreSystem:
         self.idle()
         names = bank_counter_names()
         n = hbm_system_n_pseudo_channels(self.ptr)
-        table = np.zeros((n, self.map.device.ticks["banks"], len(names)), dtype=np.int64)
+        ticks = self.map.device.ticks
+        banks = ticks["sids"] * ticks["bank_groups"] * ticks["banks_per_group"]
+        table = np.zeros((n, banks, len(names)), dtype=np.int64)
         any_active = np.zeros(n, dtype=np.int64)
         view = table
         active = any_active

@@ -51,7 +51,8 @@ def ramulator_command(directory: str, as_json: bool) -> None:
 @json_option
 def drampower_command(files: tuple[str, ...], as_json: bool) -> None:
     """Compute the energies of every trace in FILE from its commands and memspec; beside a recorded result, show the
-    largest relative difference."""
+    largest relative difference.
+    """
     from hbmmodel.report.content import Grid
     from hbmmodel.report.text import render_grid
     from hbmmodel.validate import drampower

@@ -68,8 +68,9 @@ class Times:
 
 @dataclass(frozen=True)
 class Shape:
-    """Banks, bank groups, burst length in beats, beats per clock, share `rho` of the standby current that the first
-    open bank brings."""
+    """Banks, bank groups, burst length in beats, beats per clock, and the share `rho` of the standby current of
+    open banks that the first one brings.
+    """
 
     banks: int
     bank_groups: int
@@ -119,8 +120,9 @@ class Derived:
 def derived(i: Currents, t: Times, shape: Shape) -> Derived:
     """Energies and powers of one supply.
 
-    With ``B`` banks in ``G`` groups, ``I_rho = rho (I3N - I2N) + I2N``, ``I_theta = (I0 (tRP + tRAS) - Ibeta tRP) / tRAS``,
-    ``I_1 = (I3N + (B - 1) I_rho) / B`` and ``I_BG = I_rho + (I_1 - I_rho) G``:
+    With ``B`` banks in ``G`` groups, ``I_rho = rho (I3N - I2N) + I2N``,
+    ``I_theta = (I0 (tRP + tRAS) - Ibeta tRP) / tRAS``, ``I_1 = (I3N + (B - 1) I_rho) / B`` and
+    ``I_BG = I_rho + (I_1 - I_rho) G``:
 
     ===================  =======================================
     ACT                  V (I_theta - I_1) tRAS

@@ -5,7 +5,8 @@ checked by size and SHA-256 on loading); must not know what the numbers mean.
 
 Layout, version 1: ``result.json`` (identity, system, trace, provenance, and name, bytes and sha256 of each
 file), ``summary.parquet`` (one row; empty cell = None), ``channels.parquet``, ``operations.parquet``,
-``timeline.parquet``, ``histogram.parquet``, and ``commands.parquet`` if a command log was recorded.
+``timeline.parquet``, ``histogram.parquet``, ``energy.parquet`` and the object ``energy_model`` in ``result.json`` (both
+missing in results of versions without energy), and ``commands.parquet`` if a command log was recorded.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hbmmodel.errors import HbmArgumentError, HbmError
+from hbmmodel.result.energy import no_energy
 from hbmmodel.result.histogram import Histogram
 from hbmmodel.result.result import Result
 from hbmmodel.result.summary import Number
@@ -175,6 +177,8 @@ def load(directory: Path) -> Result:
             command_log=_read_log(directory / "commands.parquet") if "commands.parquet" in names else None,
             trace=manifest["trace"],
             provenance=manifest["provenance"],
+            energy=Table.read_parquet(directory / "energy.parquet") if "energy.parquet" in names else no_energy(),
+            energy_model=dict(manifest.get("energy_model", {})),
         )
     except HbmError as error:
         raise HbmArgumentError(f"{directory}: {error}") from error
@@ -231,6 +235,7 @@ def _write(result: Result, work: Path) -> None:
     result.operations.write_parquet(work / "operations.parquet")
     result.timeline.write_parquet(work / "timeline.parquet")
     result.histogram.to_table().write_parquet(work / "histogram.parquet")
+    result.energy.write_parquet(work / "energy.parquet")
     if result.command_log is not None:
         log = result.command_log
         Table({name: log[name] for name in log.dtype.names or ()}).write_parquet(work / "commands.parquet")
@@ -242,6 +247,7 @@ def _write(result: Result, work: Path) -> None:
         "system": result.system.to_dict(),
         "trace": result.trace,
         "provenance": result.provenance,
+        "energy_model": result.energy_model,
         "files": {
             path.name: {"bytes": path.stat().st_size, "sha256": _sha256(path)}
             for path in sorted(work.iterdir())

@@ -5,7 +5,7 @@ standard's are followed, since the point is to agree with it:
 
 * a refresh counts as time in which its banks are active; an all-bank refresh makes the rank active until it ends;
 * self refresh begins tRFC after SREFEN, with a refresh of its own before;
-* power-down begins, and ends, no earlier than tRCD after the last ACT, tRP after the last PRE, and the end of a refresh;
+* power-down begins, and ends, no earlier than tRCD after the last ACT, tRP after the last PRE, and a refresh's end;
 * in active power-down no bank counts as active; banks that were open when it began count again from its end;
 * RDA and WRA precharge after max(tRAS, tRTP) and max(tRAS, WL + BL/DR + tWR); a precharge after the end is not counted.
 
@@ -133,7 +133,7 @@ class Rank:
         }
         cycles["rank_pre"] = t - sum(cycles.values())
         if cycles["rank_pre"] < 0:
-            raise ValueError(f"active, power-down and self refresh add up to {-cycles['rank_pre']} cycles more than passed")
+            raise ValueError(f"states overlap by {-cycles['rank_pre']} cycles; is a power-down of the wrong kind?")
         return cycles
 
     # ---- time ----
