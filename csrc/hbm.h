@@ -215,6 +215,10 @@ HBM_API int32_t hbm_n_counters(void);
 HBM_API const char *hbm_counter_name(int32_t i);
 /* n_pseudo_channels rows of hbm_n_counters(). */
 HBM_API void hbm_system_counters(const hbm_system_t *self, int64_t *out);
+HBM_API int32_t hbm_n_bank_counters(void);
+HBM_API const char *hbm_bank_counter_name(int32_t i);
+/* n_pseudo_channels * banks rows of hbm_n_bank_counters(), after hbm_system_finish. */
+HBM_API void hbm_system_bank_counters(const hbm_system_t *self, int64_t *out);
 HBM_API int32_t hbm_histogram_n_buckets(void);
 HBM_API int64_t hbm_histogram_lower_edge(int32_t bucket);
 HBM_API void hbm_system_histogram(const hbm_system_t *self, uint64_t *out);

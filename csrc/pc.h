@@ -99,6 +99,8 @@ typedef struct hbm_pc {
 
     hbm_account_t account;
     hbm_counters_t counters;
+    hbm_bank_counters_t bank[HBM_MAX_BANKS];
+    hbm_tick_t closed_at[HBM_MAX_BANKS]; /* of the last precharge, which may be still to come after RDA or WRA */
     hbm_tick_t forwarded_at; /* the last forwarded read */
     hbm_power_t power;
     hbm_tick_t power_since; /* up to here the time is counted */
@@ -123,6 +125,25 @@ HBM_INLINE void hbm_power_spend(hbm_pc_t *self, hbm_tick_t t)
     self->power_since = t;
 }
 
+/* A bank that was open closes at t, which may be still to come after RDA or WRA. */
+HBM_INLINE void hbm_pc_closes(hbm_pc_t *self, int bank, hbm_tick_t t)
+{
+    self->bank[bank].active_ticks += t - self->account.act[bank];
+    self->closed_at[bank] = t;
+}
+
+/* Cuts the time that banks were open at the end of the run. */
+HBM_INLINE void hbm_pc_cut_active(hbm_pc_t *self, const hbm_device_t *d, hbm_tick_t end)
+{
+    for (int b = 0; b < d->banks; b++) {
+        if (self->open & hbm_bit(b)) {
+            hbm_pc_closes(self, b, end);
+        } else {
+            self->bank[b].active_ticks -= hbm_max(self->closed_at[b] - end, 0);
+        }
+    }
+}
+
 /* The run is over at `end`: what lies behind the last burst had no request, and the counters that follow from others are
  * made from them (which saves touching them with every burst). */
 HBM_INLINE void hbm_pc_settle(hbm_pc_t *self, const hbm_device_t *d, hbm_tick_t end)
@@ -138,6 +159,7 @@ HBM_INLINE void hbm_pc_settle(hbm_pc_t *self, const hbm_device_t *d, hbm_tick_t 
     n->data_ticks = (reads + writes) * d->BL;
     n->row_hits = reads + writes - n->row_misses - n->row_conflicts; /* every served entry is one of the three */
     hbm_power_spend(self, end);
+    hbm_pc_cut_active(self, d, end);
     if (end > self->account.data_free) {
         self->counters.lost_no_request += end - self->account.data_free;
         self->account.data_free = end;

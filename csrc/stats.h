@@ -21,6 +21,16 @@ typedef struct {
 #undef HBM_X
 } hbm_counters_t;
 
+/* Likewise per bank, for energy and for maps of temperature: hbm_bank_counter_name.  An RDA is an RD, a WRA a WR; what
+ * refreshes all banks at once is counted by the pseudo-channel.  active_ticks: from the ACT's first edge to the precharge. */
+#define HBM_BANK_COUNTERS(X) X(n_act) X(n_rd) X(n_wr) X(n_ref_pb) X(n_rfm_pb) X(active_ticks)
+
+typedef struct {
+#define HBM_X(name) int64_t name;
+    HBM_BANK_COUNTERS(HBM_X)
+#undef HBM_X
+} hbm_bank_counters_t;
+
 /* Log-linear buckets: exact below 64, then 64 per power of two: relative width <= 1/64. */
 #define HBM_HISTOGRAM_SUB 6
 #define HBM_HISTOGRAM_BUCKETS ((48 - HBM_HISTOGRAM_SUB) << HBM_HISTOGRAM_SUB)

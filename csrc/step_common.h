@@ -24,11 +24,13 @@ HBM_INLINE void want_any_row(hbm_pc_t *pc, hbm_tick_t t)
     pc->row_at = hbm_min(pc->row_at, t);
 }
 
-static void close_bank(hbm_pc_t *pc, int bank, hbm_tick_t t)
+/* By a command at t, from which on the row is closed for the controller; the array is at `closed`. */
+static void close_bank(hbm_pc_t *pc, int bank, hbm_tick_t t, hbm_tick_t closed)
 {
     if (pc->open == hbm_bit(bank)) {
         hbm_power_spend(pc, t);
     }
+    hbm_pc_closes(pc, bank, closed);
     pc->open &= ~hbm_bit(bank);
     pc->open_row[bank] = -1;
     hbm_queue_close_row(&pc->queue[HBM_READ], bank);

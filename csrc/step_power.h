@@ -182,7 +182,7 @@ static void close_all(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t)
 {
     hbm_timing_issue(&pc->timing, self->device, HBM_CMD_PREAB, 0, t);
     while (pc->open != 0) {
-        close_bank(pc, hbm_lowest(pc->open), t);
+        close_bank(pc, hbm_lowest(pc->open), t, t);
     }
     pc->counters.n_pre_ab++;
     self->row_free = t + self->device->row_ticks;

@@ -41,6 +41,7 @@ static void issue_act(hbm_channel_t *self, hbm_pc_t *pc, int bank, hbm_tick_t t)
     hbm_queue_open_row(&pc->queue[HBM_READ], bank, row);
     hbm_queue_open_row(&pc->queue[HBM_WRITE], bank, row);
     pc->counters.n_act++;
+    pc->bank[bank].n_act++;
     if (d->RAAIMT > 0) {
         pc->refresh.raa[bank]++;
         pc->look_at = hbm_min(pc->look_at, t + 2);
@@ -61,7 +62,7 @@ static void issue_act(hbm_channel_t *self, hbm_pc_t *pc, int bank, hbm_tick_t t)
 static void issue_precharge(hbm_channel_t *self, hbm_pc_t *pc, int bank, hbm_tick_t t)
 {
     hbm_issue_pre(&pc->timing, self->device, bank, t);
-    close_bank(pc, bank, t);
+    close_bank(pc, bank, t, t);
     pc->pre_at = hbm_max(pc->pre_at, t + 1);
     want_activate(pc, bank, t + 1);
     pc->counters.n_pre_pb++;
@@ -84,7 +85,7 @@ static void issue_refresh(hbm_channel_t *self, hbm_pc_t *pc, int command, int ba
     case HBM_CMD_PREAB:
         for (uint64_t m = pc->open; m != 0; m &= m - 1) {
             hbm_issue_pre(&pc->timing, d, hbm_lowest(m), t);
-            close_bank(pc, hbm_lowest(m), t);
+            close_bank(pc, hbm_lowest(m), t, t);
         }
         pc->counters.n_pre_ab++;
         break;
@@ -95,6 +96,7 @@ static void issue_refresh(hbm_channel_t *self, hbm_pc_t *pc, int command, int ba
         pc->account.refresh_end[bank] = end;
         pc->counters.n_ref_pb += command == HBM_CMD_REFPB;
         pc->counters.n_rfm_pb += command == HBM_CMD_RFMPB;
+        ++*(command == HBM_CMD_REFPB ? &pc->bank[bank].n_ref_pb : &pc->bank[bank].n_rfm_pb);
         break;
     default:
         end = t + d->RFCab;

@@ -25,6 +25,7 @@ struct hbm_cycle {
         hbm_tick_t refresh_end[HBM_MAX_BANKS];
         hbm_tick_t awake;
         hbm_counters_t counters;
+        int64_t n_ref_pb[HBM_MAX_BANKS];
     } pc[HBM_MAX_PC];
 };
 
@@ -59,6 +60,9 @@ static void cycle_begin(hbm_channel_t *self, hbm_tick_t t)
         memcpy(c->pc[i].refresh_end, pc->account.refresh_end, sizeof pc->account.refresh_end);
         c->pc[i].awake = pc->account.awake;
         c->pc[i].counters = pc->counters;
+        for (int b = 0; b < self->device->banks; b++) {
+            c->pc[i].n_ref_pb[b] = pc->bank[b].n_ref_pb;
+        }
     }
 }
 
@@ -111,6 +115,7 @@ static void cycle_take(hbm_channel_t *self, hbm_tick_t period, int64_t times)
         }
         for (int b = 0; b < self->device->banks; b++) {
             pc->account.refresh_end[b] += pc->account.refresh_end[b] != c->pc[i].refresh_end[b] ? by : 0;
+            pc->bank[b].n_ref_pb += times * (pc->bank[b].n_ref_pb - c->pc[i].n_ref_pb[b]);
         }
         pc->account.awake += pc->account.awake != c->pc[i].awake ? by : 0;
         for (size_t n = 0; n < sizeof pc->counters / sizeof *counter; n++) {

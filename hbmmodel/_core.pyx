@@ -42,6 +42,11 @@ def counter_names():
     return [hbm_counter_name(i).decode() for i in range(hbm_n_counters())]
 
 
+def bank_counter_names():
+    """Names of the counters of a bank."""
+    return [hbm_bank_counter_name(i).decode() for i in range(hbm_n_bank_counters())]
+
+
 def histogram_edges():
     """Lower edges of the latency histogram's buckets and one past the last, in ticks."""
     return np.array([hbm_histogram_lower_edge(i) for i in range(hbm_histogram_n_buckets() + 1)], dtype=np.int64)
@@ -408,6 +413,19 @@ cdef class CoreSystem:
         view = table
         hbm_system_counters(self.ptr, &view[0, 0])
         return {name: np.ascontiguousarray(table[:, i]) for i, name in enumerate(names)}
+
+    def bank_counters(self):
+        """Counters by name: int64 arrays (pseudo-channels, banks), after `finish`."""
+        cdef int64_t[:, :, ::1] view
+        self.idle()
+        names = bank_counter_names()
+        n = hbm_system_n_pseudo_channels(self.ptr)
+        ticks = self.map.device.ticks
+        banks = ticks["sids"] * ticks["bank_groups"] * ticks["banks_per_group"]
+        table = np.zeros((n, banks, len(names)), dtype=np.int64)
+        view = table
+        hbm_system_bank_counters(self.ptr, &view[0, 0, 0])
+        return {name: np.ascontiguousarray(table[:, :, i]) for i, name in enumerate(names)}
 
     def histogram(self):
         """Read latencies: uint64 counts per bucket of `histogram_edges`."""

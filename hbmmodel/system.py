@@ -21,6 +21,7 @@ from hbmmodel.device import Device
 from hbmmodel.errors import HbmArgumentError, HbmPolicyError
 
 if TYPE_CHECKING:
+    from hbmmodel.energy import EnergySet
     from hbmmodel.mapping import AddressMap
 
 __all__ = ["PAGE_POLICIES", "POWER_POLICIES", "REFRESH_POLICIES", "SCHEDULERS", "Controller", "System"]
@@ -230,6 +231,15 @@ class System:
         = unlimited.
     refresh_multiplier : {1.0, 0.5, 0.25}
         Factor on tREFI, as a hot device asks for.
+    energy : str
+        Energy set: a name of `hbmmodel.energy_sets`, the path of a TOML file, or ``auto``, the one recommended for the
+        device. It and the next three change no timing.
+    toggle_rate : float
+        Probability that a data wire changes from one beat to the next (0..1); 0.5 is random data.
+    dbi : bool
+        DBIac on the data pins.
+    temperature_c : float
+        Temperature of all dies [deg C], for leakage alone (-55..150). 85: the end of the normal range of refresh.
 
     Raises
     ------
@@ -256,6 +266,10 @@ class System:
     host_latency_ns: float = 60.0
     window_bytes: int = 1 << 20
     refresh_multiplier: float = 1.0
+    energy: str = "auto"
+    toggle_rate: float = 0.5
+    dbi: bool = False
+    temperature_c: float = 85.0
 
     def __post_init__(self) -> None:
         if not isinstance(self.device, Device):
@@ -287,9 +301,25 @@ class System:
         if multiplier not in (1.0, 0.5, 0.25):
             raise HbmArgumentError(f"refresh_multiplier is {multiplier}; choose one of 1.0, 0.5, 0.25 (times tREFI)")
         put("refresh_multiplier", multiplier)
+        self._check_energy()
         self.controller.refresh_limits(self.device)
         self._check_refresh_leaves_time()
         self._check_power_states()
+
+    def _check_energy(self) -> None:
+        energy: object = self.energy
+        if not isinstance(energy, str) or not energy.strip():
+            raise HbmArgumentError(f"energy must be the name of an energy set, a .toml file or 'auto', not {energy!r}")
+        if energy != "auto" and not energy.endswith(".toml"):
+            self.energies()  # a file is read when it is used
+        dbi: object = self.dbi
+        if not isinstance(dbi, bool):
+            raise HbmArgumentError(f"dbi must be True or False, not {dbi!r}")
+        for name, low, high in (("toggle_rate", 0, 1), ("temperature_c", -55, 150)):
+            number = _real(name, getattr(self, name), HbmArgumentError)
+            if not low <= number <= high:
+                raise HbmArgumentError(f"{name} is {number}; it must be in {low}..{high}")
+            object.__setattr__(self, name, number)
 
     def _check_refresh_leaves_time(self) -> None:
         ticks = self.device.ticks()
@@ -378,6 +408,26 @@ class System:
 
         return AddressMap(self)
 
+    def energies(self) -> tuple[EnergySet, str]:
+        """The energy set of this system, and in what words it was chosen.
+
+        Raises
+        ------
+        HbmArgumentError
+            There is no such set, or its file is malformed.
+
+        Examples
+        --------
+        >>> from hbmmodel.device import device
+        >>> System(device("HBM4_8000")).energies()[1]
+        'HBM4_RECOMMENDED, recommended for HBM4'
+        """
+        from hbmmodel.energy import choose, energy_set
+
+        if self.energy == "auto":
+            return choose(self.device)
+        return energy_set(self.energy), f"{self.energy}, as asked for"
+
     def to_dict(self) -> dict[str, Any]:
         """Everything in JSON types, the device included, so that it can be rebuilt without its preset.
 
@@ -435,6 +485,10 @@ class System:
             "host_latency_ns": self.host_latency_ns,
             "window_bytes": self.window_bytes,
             "policy": self.policy(),
+            "energy": self.energies()[0].name if self.energy == "auto" else self.energy,
+            "toggle_rate": self.toggle_rate,
+            "dbi": self.dbi,
+            "temperature_c": self.temperature_c,
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 

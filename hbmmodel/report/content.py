@@ -13,7 +13,8 @@ import numpy as np
 
 from hbmmodel.device.model import CONFIDENCE
 from hbmmodel.device.ticks import SYMBOLS
-from hbmmodel.report.units import bytes_text, count_text, rate_text, share_text, time_text
+from hbmmodel.energy import COMPONENTS
+from hbmmodel.report.units import bytes_text, count_text, energy_text, rate_text, share_text, time_text
 from hbmmodel.result.summary import LOST
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ def describe(result: Result) -> Report:
         _account(result),
         _latency(result),
         _rows(result),
+        _energy(result),
         _spread(result),
         _by_name(result),
         _operations(result),
@@ -230,6 +232,38 @@ def _rows(result: Result) -> Section:
     return Section("Rows and commands", tuple(sentences), grid=grid)
 
 
+def _energy(result: Result) -> Section | None:
+    table, s, model = result.energy, result.summary, result.energy_model
+    total = float(table["pj"].sum())
+    if len(table) == 0 or total == 0:
+        return None
+    names = list(dict.fromkeys(table["component"].tolist()))
+
+    def of(name: str, column: str) -> float:
+        return float(table[column][table["component"] == name].sum())
+
+    def row(label: str, low: float, typical: float, high: float) -> tuple[str, ...]:
+        return label, energy_text(typical), share_text(typical / total), f"{energy_text(low)} to {energy_text(high)}"
+
+    low, high = (float(table[column].sum()) for column in ("pj_low", "pj_high"))
+    rows = [row(COMPONENTS.get(name, name), *(of(name, c) for c in ("pj_low", "pj", "pj_high"))) for name in names]
+
+    def span(value: float | None, unit: str) -> str:
+        if value is None:
+            return f"- {unit}"
+        return f"{value:.3g} {unit} ({value * low / total:.3g} to {value * high / total:.3g})"
+
+    sentences = (
+        f"{span(s['energy_pj_per_bit'], 'pJ/bit')}, {span(s['power_w_mean'], 'W')} on average.",
+        f"Energy set {model.get('chosen', '-')}: {model.get('title', '-')}.",
+        f"Toggle rate {model.get('toggle_rate')}, DBI on the pins {'on' if model.get('dbi') else 'off'}, leakage at "
+        f"{model.get('temperature_c')} deg C. Spans take every value at the same end "
+        "(hbmmodel energy show says where each is from).",
+    )
+    grid = Grid(("component", "energy", "share", "span"), (*rows, row("all", low, total, high)))
+    return Section("Energy", sentences, grid=grid)
+
+
 def _spread(result: Result) -> Section | None:
     channels = result.channels
     if len(channels) < 2:
@@ -355,5 +389,7 @@ def _assumptions(result: Result) -> Section:
         if grade in by_confidence:
             sentences.append(f"{text}: {', '.join(by_confidence[grade])}.")
     if s["energy_pj"] is None:
-        sentences.append("Energy, power and temperature are not modelled; their keys are empty.")
+        sentences.append("Energy and power were not computed; their keys are empty.")
+    if s["temperature_c_max"] is None:
+        sentences.append("Temperature is an input of leakage and not modelled; its key is empty.")
     return Section("Assumptions", tuple(sentences))

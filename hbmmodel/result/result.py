@@ -10,7 +10,7 @@ import html
 import importlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hbmmodel.errors import HbmArgumentError, HbmInternalError
+from hbmmodel.result.energy import energy_model, energy_table, no_energy
 from hbmmodel.result.histogram import Histogram
 from hbmmodel.result.summary import COUNTERS, LOST, POWER_STATES, Number, exact_shares, summarise
 from hbmmodel.result.table import Table
@@ -81,6 +82,11 @@ class Result:
         What is known of the trace: name, format, hash, ... (JSON types).
     provenance : dict
         Version, host, command line, time (JSON types; see `hbmmodel.provenance`).
+    energy : Table
+        One row per stack and component: ``stack, component, pj_low, pj, pj_high`` (`hbmmodel.energy.COMPONENTS` says
+        what each holds). The sum of ``pj`` is ``energy_pj``. No rows in results of older versions.
+    energy_model : dict
+        What the energies assume: set, how it was chosen, toggle rate, DBI, temperature (JSON types).
     """
 
     system: System
@@ -93,6 +99,8 @@ class Result:
     command_log: NDArray[Any] | None
     trace: dict[str, Any]
     provenance: dict[str, Any]
+    energy: Table = field(default_factory=no_energy)
+    energy_model: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def from_raw(
@@ -113,7 +121,8 @@ class Result:
         raw : mapping
             ``end_tick``; ``counters`` (name to int64 array, one element per pseudo-channel, index ``(stack
             * channels + channel) * pseudo_channels + pseudo_channel``); ``histogram``, ``histogram_edges``;
-            ``operations``, ``epochs``, ``command_log``, ``l2`` (each may be None or missing).
+            ``operations``, ``epochs``, ``command_log``, ``l2``, ``counts`` (`hbmmodel.energy.Counts`) (each may be
+            None or missing).
         provenance : mapping
             See `hbmmodel.provenance.collect`.
 
@@ -134,9 +143,16 @@ class Result:
         channels = _channels(system, end_tick, raw["counters"])
         _check_conservation(end_tick, channels, histogram)
         log = raw.get("command_log")
+        counts = raw.get("counts")
+        energy = no_energy() if counts is None else energy_table(system, counts)
+        extra = {
+            **trace_info,
+            "l2": raw.get("l2"),
+            "energy_pj": None if counts is None else float(energy["pj"].sum()),
+        }
         return cls(
             system=system,
-            summary=summarise(system, end_tick, channels, histogram, {**trace_info, "l2": raw.get("l2")}),
+            summary=summarise(system, end_tick, channels, histogram, extra),
             channels=channels,
             operations=_operations(system, raw.get("operations")),
             timeline=_timeline(system, end_tick, raw.get("epochs")),
@@ -145,6 +161,8 @@ class Result:
             command_log=None if log is None else np.asarray(log),
             trace=dict(trace_info),
             provenance=dict(provenance),
+            energy=energy,
+            energy_model={} if counts is None else energy_model(system),
         )
 
     def save(self, directory: str | os.PathLike[str]) -> Path:

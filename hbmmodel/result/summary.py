@@ -2,7 +2,7 @@
 
 Owns the keys and their formulas; must not know files or how the counters were made. The keys are the same
 for every system and trace. A value is an int, a float, or None where the question has no answer (latency
-without reads, energy before there is an energy model).
+without reads, temperature before there is a thermal model).
 """
 
 from __future__ import annotations
@@ -121,9 +121,9 @@ KEYS: dict[str, str] = {
     "l2_misses": "bursts that the filter passed on",
     "l2_writebacks": "dirty bursts that the filter wrote back",
     "l2_hit_rate": "l2_hits / (l2_hits + l2_misses)",
-    "energy_pj": "energy of the stacks [pJ]; None: there is no energy model yet",
-    "energy_pj_per_bit": "energy per bit moved [pJ/bit]; None as above",
-    "power_w_mean": "mean power of the stacks [W]; None as above",
+    "energy_pj": "energy of the stacks, typical values of the energy set [pJ]; Result.energy holds its parts and span",
+    "energy_pj_per_bit": "energy_pj over the bits of the data buses [pJ/bit]; None if nothing moved",
+    "power_w_mean": "energy_pj / time_ns [W]; None if no time passed",
     "temperature_c_max": "hottest temperature of any die [deg C]; None: there is no thermal model yet",
 }
 """Every key of a summary and its meaning, in order."""
@@ -173,7 +173,7 @@ def summarise(
     histogram : Histogram
         Read latencies in ticks.
     extra : mapping
-        What the counters do not hold: ``padding_bytes``, ``random_gathers`` and ``l2`` (None or
+        What the counters do not hold: ``padding_bytes``, ``random_gathers``, ``energy_pj`` and ``l2`` (None or
         ``hits``, ``misses``, ``writebacks``); each may be missing.
 
     Returns
@@ -203,6 +203,7 @@ def summarise(
     lost = [total[counter] for counter in LOST.values()]
     shares: list[float] | list[None] = exact_shares(lost) if sum(lost) else [None] * len(lost)
     l2 = extra.get("l2")
+    energy = extra.get("energy_pj")
     summary: dict[str, Number] = {
         "time_ns": float(end_tick * tick_ns),
         "time_ticks": end_tick,
@@ -249,9 +250,9 @@ def summarise(
         "l2_misses": None if l2 is None else int(l2["misses"]),
         "l2_writebacks": None if l2 is None else int(l2["writebacks"]),
         "l2_hit_rate": None if l2 is None else _ratio(int(l2["hits"]), int(l2["hits"]) + int(l2["misses"])),
-        "energy_pj": None,
-        "energy_pj_per_bit": None,
-        "power_w_mean": None,
+        "energy_pj": energy,
+        "energy_pj_per_bit": energy / (8 * over_bus) if energy is not None and over_bus else None,
+        "power_w_mean": energy / float(1000 * end_tick * tick_ns) if energy is not None and end_tick else None,
         "temperature_c_max": None,
     }
     assert tuple(summary) == tuple(KEYS)

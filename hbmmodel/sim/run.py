@@ -163,6 +163,7 @@ def simulate(
         raise HbmArgumentError(f"l2 must be an L2 or its size in bytes, not {l2!r}")
     if cache is not None and not operations:
         raise HbmArgumentError("l2 filters operations; a trace of requests is taken as what the memory sees")
+    system.energies()  # a malformed energy set is told before the run
     core = _make_core(system, threads, command_log, epoch_ns, cache)
     moved = Moved()
     if isinstance(trace, OpTrace):
@@ -228,6 +229,7 @@ def _wrap(
     cache: L2 | None,
 ) -> Result:
     from hbmmodel import _core
+    from hbmmodel.energy import Counts, Geometry
     from hbmmodel.provenance import collect
     from hbmmodel.result import Result
 
@@ -267,6 +269,9 @@ def _wrap(
         "epochs": core.epochs(),
         "command_log": core.commands() if command_log else None,
         "l2": core.l2_counts() if cache is not None else None,
+        "counts": Counts.from_core(
+            Geometry.of(system.device, system.stacks), system.tick_ps, end_tick, core.bank_counters(), counters
+        ),
     }
     information = {
         "name": trace.name,

@@ -27,6 +27,7 @@ def run(system: hbm.System, address: Any, is_write: Any, tick: Any, skip: bool) 
         core.requests(address[part], is_write[part], tick[part], False)
     end = core.finish()
     counters = {name: values.tolist() for name, values in core.counters().items()}
+    counters |= {f"bank {name}": values.tolist() for name, values in core.bank_counters().items()}
     epochs = {name: np.asarray(values).tolist() for name, values in core.epochs().items()}
     return end, counters, epochs
 
