@@ -44,7 +44,7 @@ def test_no_event_of_any_set_is_negative_and_spans_are_ordered(name: str) -> Non
     assert all(0 <= low[k] <= typical[k] <= high[k] for k in typical)
 
 
-@pytest.mark.parametrize("name", energy_sets())
+@pytest.mark.parametrize("name", [name for name in energy_sets() if energy_set(name).kind == "layered"])
 @pytest.mark.parametrize(
     ("line", "becomes", "said"),
     [
@@ -56,8 +56,7 @@ def test_no_event_of_any_set_is_negative_and_spans_are_ordered(name: str) -> Non
 )
 def test_a_set_that_cannot_be_is_refused(name: str, line: str, becomes: str, said: str) -> None:
     text = _shipped()[name]
-    if line not in text:
-        pytest.skip("a set of currents")
+    assert line in text
     with pytest.raises(HbmArgumentError, match=said):
         parse(text.replace(line, becomes, 1), name)
 
