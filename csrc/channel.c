@@ -94,8 +94,8 @@ void hbm_channel_free(hbm_channel_t *self)
 
 void hbm_channel_wake(hbm_channel_t *self, int pc)
 {
-    /* The channel stood still after its last look, wherever the event loop had got to by then. */
-    const hbm_tick_t last = hbm_max(self->pc[0].looked, self->pc[1].looked);
+    /* The channel stood still after the tick that ended its run, or after a look that went ahead of it. */
+    const hbm_tick_t last = hbm_max(hbm_max(self->pc[0].looked, self->pc[1].looked), self->now & ~INT64_C(1));
     hbm_pc_t *p = &self->pc[pc];
 
     p->feed.open_at = last + 2;

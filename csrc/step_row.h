@@ -49,7 +49,9 @@ static void issue_act(hbm_channel_t *self, hbm_pc_t *pc, int bank, hbm_tick_t t)
     pc->column_at = hbm_min(
         pc->column_at, hbm_rising(pc->direction == HBM_READ ? pc->timing.rd_ok[bank] : pc->timing.wr_ok[bank]));
     pc->act_at = hbm_rising(hbm_act_common(&pc->timing, d));
-    pc->page_at = hbm_min(pc->page_at, t + 1);
+    if (self->policies->page->closes) {
+        pc->page_at = hbm_min(pc->page_at, t + 1);
+    }
     if (self->epochs != NULL) {
         hbm_epochs_add(self->epochs, t, HBM_EPOCH_ACT);
     }
@@ -63,7 +65,7 @@ static void issue_precharge(hbm_channel_t *self, hbm_pc_t *pc, int bank, hbm_tic
 {
     hbm_issue_pre(&pc->timing, self->device, bank, t);
     close_bank(pc, bank, t, t);
-    pc->pre_at = hbm_max(pc->pre_at, t + 1);
+    pc->pre_at = hbm_max(pc->pre_at, pc->timing.pre_any);
     want_activate(pc, bank, t + 1);
     pc->counters.n_pre_pb++;
     if (HBM_UNLIKELY(self->log.on)) {
@@ -112,7 +114,7 @@ static void issue_refresh(hbm_channel_t *self, hbm_pc_t *pc, int command, int ba
         count_quiet(pc, t);
         pc->look_at = hbm_min(pc->look_at, t + 2);
         pc->column_at = hbm_min(pc->column_at, t + 2);
-        want_any_row(pc, t + 1);
+        want_any_row(self, pc, t + 1);
         if (self->epochs != NULL) {
             hbm_epochs_add(self->epochs, t, HBM_EPOCH_REF);
         }
