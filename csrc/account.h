@@ -2,6 +2,7 @@
  * issues, the gap is cut up and each piece charged to what held that very command up:
  *
  * - until the pseudo-channel had any request: no request;
+ * - until the channel had woken from power-down or self-refresh: power state;
  * - until its row was open: as much as its ACT had waited for the activate window, then for a refresh of its bank, then for
  *   the row bus, and the rest to precharge and activate.  Waiting counts even where it overlaps older bursts, because the
  *   gap would be that much shorter without it: in a chain of ACTs held by tFAW every gap is tFAW's, though each lies in the
@@ -41,6 +42,7 @@ HBM_NOINLINE static void hbm_account_gap(hbm_pc_t *pc, const hbm_device_t *d, in
     const hbm_tick_t row_ready = a->act[bank] + d->act_reference + (is_write ? d->RCDWR : d->RCDRD);
 
     hbm_charge(&at, a->nonempty_since, t, &n->lost_no_request);
+    hbm_charge(&at, a->awake, t, &n->lost_power_state);
     left = hbm_max(hbm_min(row_ready, t) - at, 0);
     at += left;
     hbm_charge_wait(&left, a->window_wait[bank], &n->lost_activate_window);
@@ -79,7 +81,8 @@ HBM_INLINE void hbm_account_act(hbm_pc_t *pc, int bank, hbm_tick_t bank_ready, h
                                 hbm_tick_t since, hbm_tick_t t)
 {
     hbm_account_t *a = &pc->account;
-    const hbm_tick_t ready = hbm_max(bank_ready, since), windows_open = hbm_min(hbm_max(common, ready), t);
+    const hbm_tick_t from = hbm_max(since, a->awake); /* what the channel slept through is charged to that */
+    const hbm_tick_t ready = hbm_max(bank_ready, from), windows_open = hbm_min(hbm_max(common, ready), t);
 
     const hbm_tick_t refresh_begin = a->refresh_end[bank] - refresh;
 
@@ -87,7 +90,7 @@ HBM_INLINE void hbm_account_act(hbm_pc_t *pc, int bank, hbm_tick_t bank_ready, h
     a->bus_wait[bank] = t - windows_open;
     /* A refresh before the bank's last ACT held up the request of that ACT, not this one. */
     a->refresh_wait[bank] =
-        refresh_begin >= a->act[bank] ? hbm_max(a->refresh_end[bank] - hbm_max(since, refresh_begin), 0) : 0;
+        refresh_begin >= a->act[bank] ? hbm_max(a->refresh_end[bank] - hbm_max(from, refresh_begin), 0) : 0;
     a->act[bank] = t;
 }
 

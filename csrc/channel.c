@@ -16,6 +16,7 @@
 #include "step_column.h"
 #include "step_look.h"
 #include "step_row.h"
+#include "step_sleep.h"
 
 int hbm_channel_init(hbm_channel_t *self, const hbm_device_t *device, const hbm_policies_t *policies,
                      const hbm_map_t *map)
@@ -31,11 +32,20 @@ int hbm_channel_init(hbm_channel_t *self, const hbm_device_t *device, const hbm_
     self->search = hbm_search_best();
     self->now = -1;
     self->row_first = self->column_first = self->pc;
+    self->stop = HBM_NEVER;
     self->n_pc = (int32_t)device->pseudo_channels;
     self->log.on = c->log_commands;
     self->window_binds = c->window > 0 && (uint64_t)c->window < (uint64_t)c->read_queue + most_in_flight;
     while (ring < most_in_flight) {
         ring *= 2;
+    }
+    if (policies->power->power_down && policies->refresh->active && c->skip && !c->log_commands && device->RAAIMT == 0) {
+        self->cycle = calloc(1, sizeof *self->cycle);
+        if (self->cycle == NULL) {
+            return HBM_ERR_NO_MEMORY;
+        }
+        self->cycle->at = HBM_LONG_AGO;
+        self->cycle->most_tries = 1;
     }
     for (int i = 0; i < HBM_MAX_PC; i++) { /* the loop always looks at both */
         self->pc[i].look_at = self->pc[i].column_at = self->pc[i].row_at = HBM_NEVER;
@@ -52,7 +62,7 @@ int hbm_channel_init(hbm_channel_t *self, const hbm_device_t *device, const hbm_
             pc->last_use[b] = HBM_LONG_AGO;
             pc->account.refresh_end[b] = pc->account.act[b] = HBM_LONG_AGO;
         }
-        pc->account.last_rd = pc->account.last_wr = HBM_LONG_AGO;
+        pc->account.last_rd = pc->account.last_wr = pc->account.awake = HBM_LONG_AGO;
         hbm_refresh_init(pc, device, policies);
         pc->column_at = pc->row_at = HBM_NEVER;
         pc->refresh_at = pc->act_at = pc->pre_at = pc->page_at = HBM_NEVER;
@@ -77,13 +87,15 @@ void hbm_channel_free(hbm_channel_t *self)
         free(self->pc[i].flight);
         self->pc[i].flight = NULL;
     }
+    free(self->cycle);
+    self->cycle = NULL;
     hbm_log_free(&self->log);
 }
 
 void hbm_channel_wake(hbm_channel_t *self, int pc)
 {
-    /* The channel stood still after its last look, wherever the event loop had got to by then. */
-    const hbm_tick_t last = hbm_max(self->pc[0].looked, self->pc[1].looked);
+    /* The channel stood still after the tick that ended its run, or after a look that went ahead of it. */
+    const hbm_tick_t last = hbm_max(hbm_max(self->pc[0].looked, self->pc[1].looked), self->now & ~INT64_C(1));
     hbm_pc_t *p = &self->pc[pc];
 
     p->feed.open_at = last + 2;
@@ -167,7 +179,7 @@ HBM_INLINE void look_ahead(hbm_channel_t *self, hbm_tick_t t)
     hbm_pc_t *pc = self->column_first->other; /* the one that issued last */
 
     if (self->column_first->column_at > t + 2 && /* else t + 2 is visited anyway */
-        pc->feed.valid && pc->look_at == t + 2 && pc->row_at > t + 1 && (t & 1) == 0) {
+        t + 2 < self->stop && pc->feed.valid && pc->look_at == t + 2 && pc->row_at > t + 1 && (t & 1) == 0) {
         look(self, pc, t + 2, true);
     }
 }
@@ -199,8 +211,11 @@ HBM_INLINE int run(hbm_channel_t *self, hbm_until_t until, const bool plain)
         hbm_tick_t t = next_event(self);
 
         if (HBM_UNLIKELY(self->pc[0].refresh.streak > HBM_MAX_BANKS)) {
-            skip_idle(self, t, next_arrival(self));
+            skip_idle(self, t, hbm_min(next_arrival(self), self->stop));
             t = next_event(self);
+        }
+        if (t >= self->stop) {
+            return 0;
         }
         if (t >= HBM_NEVER / 2) {
             return HBM_ERR_INTERNAL; /* work is left, yet nothing will ever happen */
@@ -211,7 +226,7 @@ HBM_INLINE int run(hbm_channel_t *self, hbm_until_t until, const bool plain)
         }
         for (;; t += 2) {
             visit(self, t, true);
-            if (!streams_on(self, t) || !(self->pc[0].feed.valid & self->pc[1].feed.valid)) {
+            if (!streams_on(self, t) || t + 2 >= self->stop || !(self->pc[0].feed.valid & self->pc[1].feed.valid)) {
                 break;
             }
         }
@@ -222,8 +237,44 @@ HBM_INLINE int run(hbm_channel_t *self, hbm_until_t until, const bool plain)
 
 static int run_every_tick(hbm_channel_t *self, hbm_until_t until)
 {
-    while (!reached(self, until)) {
+    while (!reached(self, until) && self->now + 1 < self->stop) {
         visit_full(self, next_tick(self));
+    }
+    return 0;
+}
+
+/* One event of a channel whose policy has power states: false when there is none up to `last`. */
+static bool visit_powered(hbm_channel_t *self, hbm_tick_t last)
+{
+    const hbm_tick_t t = self->policies->config.skip ? hbm_min(next_event(self), self->power.at) : self->now + 1;
+
+    const int64_t refreshed = refreshes(&self->pc[0]) + refreshes(&self->pc[1]);
+
+    if (t > last) {
+        return false;
+    }
+    if (!self->policies->config.skip) {
+        next_tick(self);
+    }
+    power_before(self, t);
+    visit_full(self, t);
+    power_step(self, t);
+    if (self->cycle != NULL) {
+        cycle_note(self, t, refreshed);
+        if (self->power.state == HBM_POWER_DOWN && self->power.entered == t) {
+            skip_sleep(self, t, hbm_min(next_arrival(self), last));
+        }
+    }
+    return true;
+}
+
+static int run_powered(hbm_channel_t *self, hbm_until_t until)
+{
+    while (!reached(self, until)) {
+        if (!visit_powered(self, hbm_min(self->stop - 1, HBM_NEVER / 2))) {
+            /* Work is left: if nothing stops the run, nothing will ever happen. */
+            return self->stop < HBM_NEVER ? 0 : HBM_ERR_INTERNAL;
+        }
     }
     return 0;
 }
@@ -237,11 +288,14 @@ static bool is_plain(const hbm_channel_t *self)
            self->pc[0].record == NULL;
 }
 
-int hbm_channel_run(hbm_channel_t *self, hbm_until_t until)
+static int run_until(hbm_channel_t *self, hbm_until_t until, hbm_tick_t stop)
 {
     int ret;
 
-    if (!self->policies->config.skip) {
+    self->stop = stop;
+    if (self->policies->power->power_down) {
+        ret = run_powered(self, until);
+    } else if (!self->policies->config.skip) {
         ret = run_every_tick(self, until);
     } else {
         ret = is_plain(self) ? run(self, until, true) : run(self, until, false);
@@ -249,10 +303,69 @@ int hbm_channel_run(hbm_channel_t *self, hbm_until_t until)
     return ret != 0 ? ret : self->error;
 }
 
+/* Streams whose time has come join their feeds; returns when the next ones start. */
+static hbm_tick_t join_streams(hbm_channel_t *self)
+{
+    hbm_tick_t next = HBM_NEVER;
+
+    for (int i = 0; i < self->n_pc; i++) {
+        hbm_feed_t *f = &self->pc[i].feed;
+        /* An empty feed takes the next ones ahead of time: they arrive at their start. */
+        if (f->n_waiting > 0 && hbm_feed_join(f, f->n_streams == 0 ? hbm_feed_next_start(f) : self->position)) {
+            hbm_channel_wake(self, i);
+        }
+        next = hbm_min(next, hbm_feed_next_start(f));
+    }
+    return next;
+}
+
+/* Runs to `horizon`, letting streams join on the way, or until the channel is done with an operation. */
+static int run_to(hbm_channel_t *self, hbm_until_t until, hbm_tick_t horizon)
+{
+    hbm_tick_t stop;
+    int ret;
+
+    do {
+        stop = hbm_min(horizon, join_streams(self));
+        ret = run_until(self, until, stop);
+        /* Where nothing is left to do nothing happens before the next start. */
+        self->position = hbm_max(self->position, self->stop == stop && stop < HBM_NEVER ? stop : self->now + 1);
+    } while (ret == 0 && self->stop == stop && stop < horizon);
+    return ret;
+}
+
+int hbm_channel_run(hbm_channel_t *self, hbm_until_t until) { return run_to(self, until, HBM_NEVER); }
+
+int hbm_channel_run_part(hbm_channel_t *self) { return run_to(self, HBM_UNTIL_READ, self->horizon); }
+
+void hbm_channel_hold(hbm_channel_t *self, int pc, int32_t tag)
+{
+    hbm_pc_t *p = &self->pc[pc];
+    const hbm_feed_t *f = &p->feed;
+    bool given = true;
+
+    for (int32_t i = 0; i < f->n_streams + f->n_waiting; i++) {
+        given &= f->stream[i].operation != tag - 1;
+    }
+    if (given) {
+        const int32_t reads = hbm_queue_count_tag(&p->queue[HBM_READ], tag);
+        if (reads == 0) {
+            return;
+        }
+        p->ending[p->n_ending++] = (hbm_ending_t){tag, reads};
+    }
+    p->holding |= hbm_flight_bit(tag);
+}
+
 int hbm_channel_advance(hbm_channel_t *self, hbm_tick_t tick)
 {
     const bool skip = self->policies->config.skip;
 
+    while (self->policies->power->power_down) {
+        if (!visit_powered(self, tick)) {
+            return self->error;
+        }
+    }
     for (;;) {
         hbm_tick_t t = skip ? next_event(self) : self->now + 1;
         if (skip && self->pc[0].refresh.streak > HBM_MAX_BANKS && tick > t) {

@@ -6,6 +6,16 @@
 #include "policy.h"
 #include "search.h"
 
+/* Step 6 of a tick; see step_power.h. */
+typedef struct {
+    enum { HBM_POWER_UP, HBM_POWER_DOWN, HBM_POWER_SELF_REFRESH } state;
+    hbm_tick_t entered;
+    hbm_tick_t at; /* lower bound of when the state may change */
+    int64_t refreshes_needed[HBM_MAX_PC]; /* issued in all, before self-refresh may be entered */
+    hbm_tick_t due_in[HBM_MAX_PC];        /* of refresh: what its clock showed when it stopped */
+    bool held; /* self-refresh is due: only forced refreshes are chosen */
+} hbm_power_state_t;
+
 typedef struct {
     const hbm_device_t *device;
     const hbm_policies_t *policies;
@@ -13,6 +23,9 @@ typedef struct {
     hbm_tick_t now;      /* the last tick that was visited; -1 before the first */
     hbm_tick_t row_free;
     hbm_tick_t column_free;
+    hbm_tick_t stop;     /* the run in progress visits no tick from here on */
+    hbm_tick_t position; /* of parts: whatever happens before this tick has happened */
+    hbm_tick_t horizon;  /* of the next part */
     int32_t n_pc;
     bool window_binds;   /* false: no window, or one that the queue and the data in flight cannot fill */
     hbm_pc_t *row_first;    /* the pseudo-channel to try first; its `other` is second */
@@ -21,6 +34,8 @@ typedef struct {
     hbm_operation_result_t *tally; /* by tag of an entry, or NULL */
     uint64_t *histogram;
     hbm_epochs_t *epochs;
+    hbm_power_state_t power;
+    struct hbm_cycle *cycle; /* see step_sleep.h; NULL: sleep is not skipped */
     hbm_log_t log;
     int error;           /* sticky: HBM_ERR_NO_MEMORY of the log */
 } hbm_channel_t;
@@ -39,6 +54,11 @@ void hbm_channel_free(hbm_channel_t *self);
 /* A feed of pc got new input: wake it. */
 void hbm_channel_wake(hbm_channel_t *self, int pc);
 int hbm_channel_run(hbm_channel_t *self, hbm_until_t until);
+/* Runs with operations in flight: up to tick `horizon`, exclusive, but no further than the tick in which this channel is
+ * done with one of the operations that it holds: what comes next may depend on that. */
+int hbm_channel_run_part(hbm_channel_t *self);
+/* The feed of pc has all of the operation `tag`, maybe already given: the channel holds it until it is done with it. */
+void hbm_channel_hold(hbm_channel_t *self, int pc, int32_t tag);
 /* Visits everything (refresh, page timeouts) up to and including `tick`; there must be no input. */
 int hbm_channel_advance(hbm_channel_t *self, hbm_tick_t tick);
 /* Latest completion: data back at the controller, write data in the array. */

@@ -27,27 +27,52 @@ static int grow(void **items, int64_t n, int64_t *capacity, size_t size)
     return 0;
 }
 
+/* Drops the intervals that all streams are past, when they are most of the table. */
+static void forget_intervals(hbm_feed_t *self)
+{
+    const int32_t n = self->n_streams + self->n_waiting;
+    int32_t first = self->n_intervals;
+
+    for (int32_t i = 0; i < n; i++) {
+        first = self->stream[i].interval < first ? self->stream[i].interval : first;
+    }
+    if (first > 0 && first >= self->n_intervals / 2) {
+        memmove(self->interval, self->interval + first, (size_t)(self->n_intervals - first) * sizeof *self->interval);
+        self->n_intervals -= first;
+        for (int32_t i = 0; i < n; i++) {
+            self->stream[i].interval -= first;
+            self->stream[i].last -= first;
+        }
+    }
+}
+
 int hbm_feed_add(hbm_feed_t *self, int32_t access, int32_t operation, bool is_write, int64_t first, int64_t end)
 {
+    const int32_t n = self->n_streams + self->n_waiting;
     int64_t capacity = self->stream_capacity;
     void *items = self->stream;
-    hbm_stream_t *s = self->n_streams > 0 ? &self->stream[self->n_streams - 1] : NULL;
+    hbm_stream_t *s = n > 0 ? &self->stream[n - 1] : NULL;
 
-    if (s == NULL || s->access != access) {
-        if (grow(&items, self->n_streams, &capacity, sizeof *self->stream) != 0) {
+    if (s == NULL || s->start != HBM_NEVER || s->access != access || s->operation != operation) {
+        if (grow(&items, n, &capacity, sizeof *self->stream) != 0) {
             return HBM_ERR_NO_MEMORY;
         }
         self->stream = items;
         self->stream_capacity = (int32_t)capacity;
-        s = &self->stream[self->n_streams++];
+        s = &self->stream[n];
         memset(s, 0, sizeof *s);
         s->interval = s->last = self->n_intervals;
         s->access = access;
         s->operation = operation;
+        s->start = HBM_NEVER;
         s->is_write = is_write;
+        self->n_waiting++;
     } else if (self->interval[s->last - 1].end == first) {
         self->interval[s->last - 1].end = end; /* continues the last interval */
         return 0;
+    }
+    if (self->n_intervals == self->interval_capacity) {
+        forget_intervals(self);
     }
     capacity = self->interval_capacity;
     items = self->interval;
@@ -111,29 +136,60 @@ static void enter(hbm_feed_t *self)
     hbm_feed_decode(self);
 }
 
-void hbm_feed_start(hbm_feed_t *self, hbm_tick_t arrival, int32_t tile)
+bool hbm_feed_start(hbm_feed_t *self, hbm_tick_t start, int32_t tile)
 {
-    self->valid = self->n_streams > 0;
-    self->timed = false;
-    self->arrival = arrival;
     self->tile = tile;
-    self->turn = 0;
-    self->turn_left = tile > 0 ? tile : -1;
-    if (self->valid) {
-        for (int32_t i = 0; i < self->n_streams; i++) {
-            hbm_stream_t *s = &self->stream[i];
-            s->at = self->interval[s->interval].first;
-            s->end = self->interval[s->interval].end;
-            s->interval++;
+    for (int32_t i = self->n_streams + self->n_waiting - 1; i >= self->n_streams; i--) {
+        if (self->stream[i].start != HBM_NEVER) {
+            break;
         }
-        enter(self);
+        self->stream[i].start = start;
     }
+    return self->n_streams == 0 && hbm_feed_join(self, hbm_feed_next_start(self));
 }
 
+bool hbm_feed_join(hbm_feed_t *self, hbm_tick_t tick)
+{
+    const bool empty = self->n_streams == 0;
+
+    if (self->n_waiting == 0 || self->stream[self->n_streams].start > tick) {
+        return false;
+    }
+    if (empty) {
+        self->arrival = self->stream[0].start;
+    }
+    while (self->n_waiting > 0 && self->stream[self->n_streams].start <= tick) {
+        hbm_stream_t *s = &self->stream[self->n_streams];
+        s->at = self->interval[s->interval].first;
+        s->end = self->interval[s->interval].end;
+        s->interval++;
+        self->n_streams++;
+        self->n_waiting--;
+    }
+    if (empty) {
+        self->valid = true;
+        self->timed = false;
+        self->turn = 0;
+        self->turn_left = self->tile > 0 ? self->tile : -1;
+        enter(self);
+    }
+    return empty;
+}
+
+/* The stream has given its last burst; so has its operation if it has no other stream here. */
 static void drop_stream(hbm_feed_t *self, int32_t i)
 {
+    const int32_t operation = self->stream[i].operation;
+
     self->n_streams--;
-    memmove(&self->stream[i], &self->stream[i + 1], (size_t)(self->n_streams - i) * sizeof *self->stream);
+    memmove(&self->stream[i], &self->stream[i + 1],
+            (size_t)(self->n_streams + self->n_waiting - i) * sizeof *self->stream);
+    for (int32_t k = 0; k < self->n_streams; k++) {
+        if (self->stream[k].operation == operation) {
+            return;
+        }
+    }
+    self->gone = operation + 1;
 }
 
 void hbm_feed_step_slow(hbm_feed_t *self)
@@ -155,7 +211,7 @@ void hbm_feed_step_slow(hbm_feed_t *self)
             drop_stream(self, self->turn);
             if (self->n_streams == 0) {
                 self->valid = false;
-                self->n_intervals = 0;
+                self->n_intervals = self->n_waiting > 0 ? self->n_intervals : 0;
                 return;
             }
             if (self->turn == self->n_streams) {

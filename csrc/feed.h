@@ -18,6 +18,7 @@ typedef struct {
     int32_t last;     /* one past this stream's last interval */
     int32_t access;
     int32_t operation;
+    hbm_tick_t start; /* joins the turns then; HBM_NEVER: still being added */
     bool is_write;
 } hbm_stream_t;
 
@@ -49,9 +50,10 @@ typedef struct {
     int64_t request_capacity;
     bool number_requests; /* tag requests by their index (to record each), else 0 */
 
-    /* streams */
+    /* streams: those that take turns, then those that will join them, in order of their starts */
     hbm_stream_t *stream;
     int32_t n_streams;
+    int32_t n_waiting;
     int32_t stream_capacity;
     hbm_interval_t *interval;
     int32_t n_intervals;
@@ -61,14 +63,20 @@ typedef struct {
     int32_t tile;       /* bursts per turn; 0: no turns */
     int32_t step;       /* position in the block of the stream being read */
     hbm_block_t block;
+    int32_t gone;       /* tag of an operation whose last burst was taken, for the owner to clear; else 0 */
 } hbm_feed_t;
 
 void hbm_feed_free(hbm_feed_t *self);
 
-/* Appends local bursts [first, end) to the operand `access`; operands come in ascending order. */
+/* Appends local bursts [first, end) to the operand `access`; operands come in ascending order, operations one by one. */
 int hbm_feed_add(hbm_feed_t *self, int32_t access, int32_t operation, bool is_write, int64_t first, int64_t end);
-/* Starts to read the streams added since the last start; arrival as in hbm_request_t. */
-void hbm_feed_start(hbm_feed_t *self, hbm_tick_t arrival, int32_t tile);
+/* The streams added since the last call are complete and may be read from tick `start` on, which is never less than that
+ * of the call before.  True when the feed was empty: it then takes them at once, and its next burst arrives at `start`. */
+bool hbm_feed_start(hbm_feed_t *self, hbm_tick_t start, int32_t tile);
+/* HBM_NEVER when no stream waits for its start. */
+HBM_INLINE hbm_tick_t hbm_feed_next_start(const hbm_feed_t *self);
+/* Streams that start by `tick` join the others at the end of their round of turns.  True when the feed was empty. */
+bool hbm_feed_join(hbm_feed_t *self, hbm_tick_t tick);
 
 int hbm_feed_request(hbm_feed_t *self, const hbm_request_t *request);
 void hbm_feed_start_requests(hbm_feed_t *self);
@@ -76,6 +84,11 @@ void hbm_feed_start_requests(hbm_feed_t *self);
 /* Moves on to the burst behind the next one. */
 void hbm_feed_step_slow(hbm_feed_t *self);
 HBM_INLINE void hbm_feed_step(hbm_feed_t *self);
+
+HBM_INLINE hbm_tick_t hbm_feed_next_start(const hbm_feed_t *self)
+{
+    return self->n_waiting > 0 ? self->stream[self->n_streams].start : HBM_NEVER;
+}
 
 HBM_INLINE void hbm_feed_decode(hbm_feed_t *self)
 {

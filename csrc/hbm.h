@@ -42,7 +42,11 @@ enum hbm_command {
     HBM_CMD_REFAB = 7,
     HBM_CMD_REFPB = 8,
     HBM_CMD_RFMAB = 9,
-    HBM_CMD_RFMPB = 10
+    HBM_CMD_RFMPB = 10,
+    HBM_CMD_PDE = 11, /* power-down and self-refresh: of the whole channel */
+    HBM_CMD_PDX = 12,
+    HBM_CMD_SRE = 13,
+    HBM_CMD_SRX = 14
 };
 
 enum hbm_field {
@@ -133,6 +137,9 @@ typedef struct {
     bool skip;            /* false: visit every tick (slow; for proving that skipping changes nothing) */
     bool log_commands;
     int64_t epoch_ticks;  /* of the time series; doubled when a run outgrows its table */
+    int32_t power;        /* as scheduler, page and refresh */
+    int64_t power_down_ticks;   /* idle time before power-down */
+    int64_t self_refresh_ticks; /* and before self-refresh */
 } hbm_policy_t;
 
 /* ---- system: all channels of all stacks ---- */
@@ -159,7 +166,6 @@ typedef struct {
     const int64_t *offsets;
     int64_t n_offsets;
     bool is_write;
-    int32_t operation; /* number of the operation since the start of the run */
 } hbm_access_t;
 
 typedef struct {
@@ -179,7 +185,7 @@ HBM_API void hbm_system_free(hbm_system_t *self);
  * then return HBM_ERR_INTERRUPTED, and the system takes no more input. */
 typedef int (*hbm_poll_fn)(void *context);
 HBM_API void hbm_system_set_poll(hbm_system_t *self, hbm_poll_fn poll, void *context);
-/* Puts an on-chip filter before the stacks, for waves; before the first input. */
+/* Puts an on-chip filter before the stacks, for operations; before the first input. */
 HBM_API int hbm_system_set_l2(hbm_system_t *self, int64_t size_bytes, int64_t line_bytes, int32_t ways);
 /* hits, misses, write-backs, in bursts. */
 HBM_API void hbm_system_l2_counts(const hbm_system_t *self, int64_t *out);
@@ -187,12 +193,19 @@ HBM_API void hbm_system_l2_counts(const hbm_system_t *self, int64_t *out);
  * index of the request outside the stacks. */
 HBM_API int hbm_system_requests(hbm_system_t *self, const uint64_t *address, const uint8_t *is_write,
                                 const int64_t *tick, int64_t n, bool wrap, int64_t *bad);
-/* Operations whose bursts are offered from tick `start`, their operands taking turns of tile_bursts bursts in every
- * pseudo-channel (0: one operand after the other).  drain: run until all reads are back and all writes are accepted; else
- * until all is accepted.  *end_tick: the latest end of an operation here.  On HBM_ERR_ADDRESS *bad is the index of the
- * access that leaves the stacks. */
-HBM_API int hbm_system_wave(hbm_system_t *self, const hbm_access_t *accesses, int32_t n, int64_t start,
-                            int32_t tile_bursts, bool drain, bool wrap, int64_t *end_tick, int32_t *bad);
+/* An operation whose bursts are offered from tick `start`, the operands of all operations in flight taking turns of
+ * tile_bursts bursts in every pseudo-channel (0: one operand after the other).  It is in flight until its end is reported or
+ * all is accepted; it starts no sooner than host_ticks (2 at least) after the last end reported.  Needs room.  On
+ * HBM_ERR_ADDRESS *bad is the index of the access that leaves the stacks. */
+HBM_API int hbm_system_submit(hbm_system_t *self, const hbm_access_t *accesses, int32_t n, int32_t operation,
+                              int64_t start, int32_t tile_bursts, bool wrap, int32_t *bad);
+/* False: wait for an end, there are too many operations or too many byte runs in flight. */
+HBM_API bool hbm_system_has_room(const hbm_system_t *self, const hbm_access_t *accesses, int32_t n, int32_t operation);
+/* Runs until it is certain which operation in flight ends first, and when: the last of its reads is back, the last of its
+ * writes accepted.  Ends come in order of time, then of number. */
+HBM_API int hbm_system_next_end(hbm_system_t *self, int32_t *operation, int64_t *end_tick);
+/* Runs until everything in flight is accepted, and forgets that it was in flight. */
+HBM_API int hbm_system_accept(hbm_system_t *self);
 /* Results of operations [first, first + n). */
 HBM_API int hbm_system_operations(const hbm_system_t *self, int32_t first, int32_t n, hbm_operation_result_t *out);
 /* Empties all queues and brings every channel to the common end; no more input after this. */
@@ -202,6 +215,10 @@ HBM_API int32_t hbm_n_counters(void);
 HBM_API const char *hbm_counter_name(int32_t i);
 /* n_pseudo_channels rows of hbm_n_counters(). */
 HBM_API void hbm_system_counters(const hbm_system_t *self, int64_t *out);
+HBM_API int32_t hbm_n_bank_counters(void);
+HBM_API const char *hbm_bank_counter_name(int32_t i);
+/* n_pseudo_channels * banks rows of hbm_n_bank_counters(), after hbm_system_finish. */
+HBM_API void hbm_system_bank_counters(const hbm_system_t *self, int64_t *out);
 HBM_API int32_t hbm_histogram_n_buckets(void);
 HBM_API int64_t hbm_histogram_lower_edge(int32_t bucket);
 HBM_API void hbm_system_histogram(const hbm_system_t *self, uint64_t *out);

@@ -43,6 +43,7 @@ static void skip_rounds(hbm_channel_t *self, hbm_pc_t *pc, int64_t rounds, hbm_t
     hbm_refresh_state_t *r = &pc->refresh;
 
     for (int b = 0; b < self->device->banks; b++) {
+        pc->bank[b].n_ref_pb += self->policies->refresh->per_bank ? rounds : 0;
         move_on(&s->act_ok[b], by);
         move_on(&s->ref_ok[b], by);
         move_on(&pc->account.refresh_end[b], by);

@@ -24,10 +24,14 @@ typedef struct {
     int32_t target;   /* bank waiting for its REFpb or RFMpb, or HBM_REFRESH_NO_TARGET */
     bool target_rfm;
     bool pending;     /* all-bank refresh waits */
+    bool behind;      /* since a sleep: what is owed waits for empty queues */
     int64_t streak;   /* REF in a row that came on time, with no ACT between; see idle.h */
     int64_t acts_seen;
     int32_t raa[HBM_MAX_BANKS];
 } hbm_refresh_state_t;
+
+/* What the time is counted as; in standby the open banks decide, see hbm_power_spend. */
+typedef enum { HBM_STANDBY, HBM_ACTIVE_POWER_DOWN, HBM_PRECHARGED_POWER_DOWN, HBM_SELF_REFRESH } hbm_power_t;
 
 /* When things happened, for the lost-cycle account only. */
 typedef struct {
@@ -36,6 +40,7 @@ typedef struct {
     hbm_tick_t direction_since;
     hbm_tick_t last_rd;
     hbm_tick_t last_wr;
+    hbm_tick_t awake; /* no command before it, after power-down or self-refresh */
     hbm_tick_t refresh_end[HBM_MAX_BANKS];
     /* of the bank's last ACT: its stamp, and what its request had waited for, longest first in line */
     hbm_tick_t act[HBM_MAX_BANKS];
@@ -43,6 +48,17 @@ typedef struct {
     hbm_tick_t refresh_wait[HBM_MAX_BANKS]; /* the bank was being refreshed */
     hbm_tick_t bus_wait[HBM_MAX_BANKS];     /* all were ready, the row bus was taken */
 } hbm_account_t;
+
+#define HBM_IN_FLIGHT 64 /* operations that may be in flight at once; their numbers lie less than this apart */
+
+/* An operation whose last burst was accepted and that still has reads waiting. */
+typedef struct {
+    int32_t tag;
+    int32_t reads;
+} hbm_ending_t;
+
+/* Its bit in a set of operations in flight. */
+HBM_INLINE uint64_t hbm_flight_bit(int32_t tag) { return UINT64_C(1) << ((tag - 1) & (HBM_IN_FLIGHT - 1)); }
 
 #define HBM_FILTER 1024 /* counters of the pending-write filter, a power of two */
 
@@ -68,6 +84,9 @@ typedef struct hbm_pc {
     hbm_tick_t page_at;
 
     hbm_feed_t feed;
+    uint64_t holding;   /* operations in flight that are not done here; see hbm_channel_run_part */
+    int32_t n_ending;
+    hbm_ending_t ending[HBM_IN_FLIGHT];
     hbm_tick_t *flight; /* ring: when reads are back at the host */
     uint32_t flight_mask;
     uint32_t flight_head;
@@ -80,13 +99,49 @@ typedef struct hbm_pc {
 
     hbm_account_t account;
     hbm_counters_t counters;
+    hbm_bank_counters_t bank[HBM_MAX_BANKS];
+    hbm_tick_t closed_at[HBM_MAX_BANKS]; /* of the last precharge, which may be still to come after RDA or WRA */
     hbm_tick_t forwarded_at; /* the last forwarded read */
+    hbm_power_t power;
+    hbm_tick_t power_since; /* up to here the time is counted */
     const hbm_channel_input_t *record;
 } hbm_pc_t;
 
 HBM_INLINE bool hbm_pc_idle(const hbm_pc_t *self)
 {
     return self->queue[HBM_READ].count == 0 && self->queue[HBM_WRITE].count == 0;
+}
+
+/* Counts the time up to t; to be called before the state changes or the number of open banks passes 0. */
+HBM_INLINE void hbm_power_spend(hbm_pc_t *self, hbm_tick_t t)
+{
+    hbm_counters_t *n = &self->counters;
+    int64_t *ticks = self->power == HBM_SELF_REFRESH            ? &n->ticks_self_refresh
+                     : self->power == HBM_ACTIVE_POWER_DOWN     ? &n->ticks_active_power_down
+                     : self->power == HBM_PRECHARGED_POWER_DOWN ? &n->ticks_precharged_power_down
+                     : self->open != 0                          ? &n->ticks_active_standby
+                                                                : &n->ticks_precharged_standby;
+    *ticks += t - self->power_since;
+    self->power_since = t;
+}
+
+/* A bank that was open closes at t, which may be still to come after RDA or WRA. */
+HBM_INLINE void hbm_pc_closes(hbm_pc_t *self, int bank, hbm_tick_t t)
+{
+    self->bank[bank].active_ticks += t - self->account.act[bank];
+    self->closed_at[bank] = t;
+}
+
+/* Cuts the time that banks were open at the end of the run. */
+HBM_INLINE void hbm_pc_cut_active(hbm_pc_t *self, const hbm_device_t *d, hbm_tick_t end)
+{
+    for (int b = 0; b < d->banks; b++) {
+        if (self->open & hbm_bit(b)) {
+            hbm_pc_closes(self, b, end);
+        } else {
+            self->bank[b].active_ticks -= hbm_max(self->closed_at[b] - end, 0);
+        }
+    }
 }
 
 /* The run is over at `end`: what lies behind the last burst had no request, and the counters that follow from others are
@@ -103,6 +158,8 @@ HBM_INLINE void hbm_pc_settle(hbm_pc_t *self, const hbm_device_t *d, hbm_tick_t 
     n->bytes_written = writes * d->burst_bytes;
     n->data_ticks = (reads + writes) * d->BL;
     n->row_hits = reads + writes - n->row_misses - n->row_conflicts; /* every served entry is one of the three */
+    hbm_power_spend(self, end);
+    hbm_pc_cut_active(self, d, end);
     if (end > self->account.data_free) {
         self->counters.lost_no_request += end - self->account.data_free;
         self->account.data_free = end;

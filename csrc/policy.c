@@ -1,4 +1,4 @@
-/* Resolution and listing of policies, and the page policies themselves (they are only flags). */
+/* Resolution and listing of policies, and the page and power policies themselves (they are only flags). */
 #include "policy.h"
 
 const hbm_page_policy_t *hbm_page_policy(int32_t i)
@@ -10,6 +10,23 @@ const hbm_page_policy_t *hbm_page_policy(int32_t i)
          true, true, true},
         {{"page_policy", "timeout", "a row without waiting hits is precharged after a time without use", "timeout_ns"},
          false, true, false},
+    };
+    return i >= 0 && (size_t)i < sizeof table / sizeof table[0] ? &table[i] : NULL;
+}
+
+const hbm_power_policy_t *hbm_power_policy(int32_t i)
+{
+    static const hbm_power_policy_t table[] = {
+        {{"power", "never", "the channel is always up", ""}, false, false, false},
+        {{"power", "power_down_idle", "power-down after an idle time; wakes for requests and for refreshes that must not wait",
+          "power_down_after_ns"},
+         true, false, false},
+        {{"power", "self_refresh_idle", "power-down after an idle time, self-refresh after a longer one",
+          "power_down_after_ns, self_refresh_after_ns"},
+         true, true, false},
+        {{"power", "aggressive", "power-down as soon as the channel is idle, self-refresh after an idle time",
+          "self_refresh_after_ns"},
+         true, true, true},
     };
     return i >= 0 && (size_t)i < sizeof table / sizeof table[0] ? &table[i] : NULL;
 }
@@ -33,6 +50,11 @@ const hbm_policy_info_t *hbm_policy_info(int32_t i)
             return &hbm_refresh_policy(k)->info;
         }
     }
+    for (int32_t k = 0; hbm_power_policy(k) != NULL; k++, n++) {
+        if (n == i) {
+            return &hbm_power_policy(k)->info;
+        }
+    }
     return NULL;
 }
 
@@ -42,7 +64,8 @@ int hbm_policies_init(hbm_policies_t *self, const hbm_policy_t *config, const hb
     self->scheduler = hbm_scheduler(config->scheduler);
     self->page = hbm_page_policy(config->page);
     self->refresh = hbm_refresh_policy(config->refresh);
-    if (self->scheduler == NULL || self->page == NULL || self->refresh == NULL) {
+    self->power = hbm_power_policy(config->power);
+    if (self->scheduler == NULL || self->page == NULL || self->refresh == NULL || self->power == NULL) {
         return HBM_ERR_BAD_POLICY;
     }
     if (config->read_queue < 1 || config->read_queue > HBM_MAX_QUEUE || config->write_queue < 1 ||
@@ -68,7 +91,15 @@ int hbm_policies_init(hbm_policies_t *self, const hbm_policy_t *config, const hb
             return HBM_ERR_BAD_POLICY; /* too late for some bank, or no time left between refreshes */
         }
     }
+    if (config->power_down_ticks < 0 || config->power_down_ticks > HBM_NEVER / 4 || config->self_refresh_ticks < 0 ||
+        config->self_refresh_ticks > HBM_NEVER / 4) {
+        return HBM_ERR_BAD_POLICY;
+    }
+    if (self->power->power_down && (device->XP < 2 || device->XS < 2 || hbm_max(device->CPDED, device->PDmin) < 2)) {
+        return HBM_ERR_BAD_POLICY; /* a device without power states */
+    }
     self->revisit_rows = self->scheduler->hits != NULL || self->scheduler->others != NULL || self->page->closes;
+    self->power_down_after = self->power->immediate ? 0 : config->power_down_ticks;
     self->page_timeout = self->page->immediate ? 0 : config->timeout_ticks;
     return 0;
 }

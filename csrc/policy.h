@@ -32,12 +32,22 @@ typedef struct {
     void (*choose)(hbm_pc_t *pc, const hbm_device_t *device, const hbm_policies_t *policies, hbm_tick_t t);
 } hbm_refresh_policy_t;
 
+/* When an idle channel goes to sleep. */
+typedef struct {
+    hbm_policy_info_t info;
+    bool power_down;
+    bool self_refresh;
+    bool immediate; /* power-down needs no idle time */
+} hbm_power_policy_t;
+
 struct hbm_policies {
     hbm_policy_t config;
     const hbm_scheduler_t *scheduler;
     const hbm_page_policy_t *page;
     const hbm_refresh_policy_t *refresh;
+    const hbm_power_policy_t *power;
     hbm_tick_t page_timeout;
+    hbm_tick_t power_down_after;
     bool revisit_rows; /* a column command may make any bank a candidate for a row command */
 };
 
@@ -45,6 +55,7 @@ struct hbm_policies {
 const hbm_scheduler_t *hbm_scheduler(int32_t i);
 const hbm_page_policy_t *hbm_page_policy(int32_t i);
 const hbm_refresh_policy_t *hbm_refresh_policy(int32_t i);
+const hbm_power_policy_t *hbm_power_policy(int32_t i);
 
 int hbm_policies_init(hbm_policies_t *self, const hbm_policy_t *config, const hbm_device_t *device);
 

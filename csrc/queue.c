@@ -108,6 +108,25 @@ int64_t hbm_queue_oldest(const hbm_queue_t *self)
     return oldest;
 }
 
+static int32_t list_count_tag(const hbm_queue_t *self, uint16_t slot, int32_t tag)
+{
+    int32_t n = 0;
+    for (; slot != HBM_NIL; slot = self->entry[slot].next) {
+        n += self->entry[slot].tag == tag;
+    }
+    return n;
+}
+
+int32_t hbm_queue_count_tag(const hbm_queue_t *self, int32_t tag)
+{
+    int32_t n = 0;
+    for (uint64_t m = hbm_queue_banks(self); m != 0; m &= m - 1) {
+        const int b = hbm_lowest(m);
+        n += list_count_tag(self, self->hits[b].head, tag) + list_count_tag(self, self->others[b].head, tag);
+    }
+    return n;
+}
+
 static bool list_holds(const hbm_queue_t *self, uint16_t slot, int32_t row, int32_t column)
 {
     for (; slot != HBM_NIL; slot = self->entry[slot].next) {

@@ -13,7 +13,7 @@ typedef struct {
     int64_t key;
     hbm_tick_t since; /* latency counts from here */
     int32_t row;
-    int32_t tag;      /* operation of a wave, or index of a request in a channel run */
+    int32_t tag;      /* operation (from 1; 0: none), or index of a request in a channel run */
     uint16_t column;
     uint16_t next;
     uint8_t counted;  /* its first command was charged as hit, miss or conflict */
@@ -45,6 +45,8 @@ void hbm_queue_close_row(hbm_queue_t *self, int bank);
 void hbm_queue_open_row(hbm_queue_t *self, int bank, int32_t row);
 /* Key of the oldest entry, HBM_NEVER when empty. */
 int64_t hbm_queue_oldest(const hbm_queue_t *self);
+/* Entries that carry this tag. */
+int32_t hbm_queue_count_tag(const hbm_queue_t *self, int32_t tag);
 /* True when a waiting entry wants exactly this burst. */
 bool hbm_queue_holds(const hbm_queue_t *self, int bank, int32_t row, int32_t column);
 

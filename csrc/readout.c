@@ -17,6 +17,17 @@ void hbm_system_counters(const hbm_system_t *self, int64_t *out)
     }
 }
 
+void hbm_system_bank_counters(const hbm_system_t *self, int64_t *out)
+{
+    const int32_t n_pc = (int32_t)self->device.pseudo_channels;
+    const size_t n = (size_t)self->device.banks * sizeof(hbm_bank_counters_t);
+
+    for (int32_t i = 0; i < self->map.n_pc; i++) {
+        const hbm_pc_t *pc = &self->channel[i / n_pc].pc[i % n_pc];
+        memcpy((char *)out + (size_t)i * n, pc->bank, n);
+    }
+}
+
 void hbm_system_histogram(const hbm_system_t *self, uint64_t *out)
 {
     memset(out, 0, HBM_HISTOGRAM_BUCKETS * sizeof *out);

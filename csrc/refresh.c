@@ -70,10 +70,14 @@ static void choose_per_bank(hbm_pc_t *pc, const hbm_device_t *device, const hbm_
         r->set = hbm_low_bits(device->banks);
     }
     if (is_forced(r, policies)) {
+        r->behind = false;
         set_target(pc, first_behind(r->set, r->last), false);
         return;
     }
     if (choose_rfm(pc, device)) {
+        return;
+    }
+    if (r->behind && !hbm_pc_idle(pc)) {
         return;
     }
     quiet = r->set & ~(hbm_queue_banks(&pc->queue[HBM_READ]) | hbm_queue_banks(&pc->queue[HBM_WRITE]));
@@ -114,6 +118,11 @@ const hbm_refresh_policy_t *hbm_refresh_policy(int32_t i)
     return i >= 0 && (size_t)i < sizeof table / sizeof table[0] ? &table[i] : NULL;
 }
 
+int64_t hbm_refresh_choose_above(const hbm_device_t *device, const hbm_policies_t *policies)
+{
+    return !policies->refresh->active ? INT64_MAX : device->RAAIMT > 0 ? INT64_MIN : -policies->config.pull_in;
+}
+
 void hbm_refresh_init(hbm_pc_t *pc, const hbm_device_t *device, const hbm_policies_t *policies)
 {
     hbm_refresh_state_t *r = &pc->refresh;
@@ -121,7 +130,7 @@ void hbm_refresh_init(hbm_pc_t *pc, const hbm_device_t *device, const hbm_polici
 
     r->interval = hbm_max(2, full / policies->config.refresh_scale);
     r->next_due = policies->refresh->active ? r->interval + pc->index * (r->interval / 2) : HBM_NEVER;
-    r->choose_above = !policies->refresh->active ? INT64_MAX : device->RAAIMT > 0 ? INT64_MIN : -policies->config.pull_in;
+    r->choose_above = hbm_refresh_choose_above(device, policies);
     r->rest = (policies->config.read_queue + policies->config.write_queue) * device->CCDS;
     r->set = hbm_low_bits(device->banks);
     r->last = device->banks - 1; /* so that the cyclic order starts with bank 0 */
@@ -174,5 +183,6 @@ void hbm_refresh_issued(hbm_pc_t *pc, const hbm_device_t *device, int command, i
         r->pending = false;
         r->owed--;
     }
+    r->behind = r->behind && r->owed >= 1;
     pc->blocked = 0;
 }

@@ -7,6 +7,9 @@
 
 void hbm_refresh_init(hbm_pc_t *pc, const hbm_device_t *device, const hbm_policies_t *policies);
 
+/* A target is chosen only while more than this are owed. */
+int64_t hbm_refresh_choose_above(const hbm_device_t *device, const hbm_policies_t *policies);
+
 /* True when step 1 would do nothing: nothing new is due, and there is a target already or nothing to choose. */
 HBM_INLINE bool hbm_refresh_quiet(const hbm_refresh_state_t *self, hbm_tick_t t)
 {
@@ -23,7 +26,7 @@ HBM_INLINE void hbm_refresh_look(hbm_pc_t *pc, const hbm_device_t *device, const
         r->owed++;
         r->next_due += r->interval;
     }
-    if (r->target == HBM_REFRESH_NO_TARGET && !r->pending) {
+    if (r->target == HBM_REFRESH_NO_TARGET && !r->pending && r->owed > r->choose_above) {
         policies->refresh->choose(pc, device, policies, t);
         if (r->target != HBM_REFRESH_NO_TARGET || r->pending) {
             pc->refresh_at = t;

@@ -14,9 +14,23 @@ static const char *counter_name(int32_t i)
     return i >= 0 && (size_t)i < sizeof names / sizeof names[0] ? names[i] : NULL;
 }
 
+static const char *bank_counter_name(int32_t i)
+{
+    static const char *const names[] = {
+#define HBM_X(name) #name,
+        HBM_BANK_COUNTERS(HBM_X)
+#undef HBM_X
+    };
+    return i >= 0 && (size_t)i < sizeof names / sizeof names[0] ? names[i] : NULL;
+}
+
 int32_t hbm_n_counters(void) { return (int32_t)(sizeof(hbm_counters_t) / sizeof(int64_t)); }
 
 const char *hbm_counter_name(int32_t i) { return counter_name(i); }
+
+int32_t hbm_n_bank_counters(void) { return (int32_t)(sizeof(hbm_bank_counters_t) / sizeof(int64_t)); }
+
+const char *hbm_bank_counter_name(int32_t i) { return bank_counter_name(i); }
 
 int32_t hbm_histogram_n_buckets(void) { return HBM_HISTOGRAM_BUCKETS; }
 

@@ -11,13 +11,25 @@
     X(row_hits) X(row_misses) X(row_conflicts) X(reads_forwarded) X(requests_in) X(requests_out) X(bytes_read)         \
     X(bytes_written) X(reads_timed) X(read_latency_ticks_sum) X(read_latency_ticks_max) X(data_ticks)                  \
     X(lost_no_request) X(lost_refresh) X(lost_activate_precharge) X(lost_activate_window) X(lost_turnaround)           \
-    X(lost_bank_group) X(lost_sid) X(lost_command_bus)
+    X(lost_bank_group) X(lost_sid) X(lost_command_bus)                                                                 \
+    X(lost_power_state) X(n_pde) X(n_sre) X(ticks_active_standby) X(ticks_precharged_standby)                          \
+    X(ticks_active_power_down) X(ticks_precharged_power_down) X(ticks_self_refresh)
 
 typedef struct {
 #define HBM_X(name) int64_t name;
     HBM_COUNTERS(HBM_X)
 #undef HBM_X
 } hbm_counters_t;
+
+/* Likewise per bank, for energy and for maps of temperature: hbm_bank_counter_name.  An RDA is an RD, a WRA a WR; what
+ * refreshes all banks at once is counted by the pseudo-channel.  active_ticks: from the ACT's first edge to the precharge. */
+#define HBM_BANK_COUNTERS(X) X(n_act) X(n_rd) X(n_wr) X(n_ref_pb) X(n_rfm_pb) X(active_ticks)
+
+typedef struct {
+#define HBM_X(name) int64_t name;
+    HBM_BANK_COUNTERS(HBM_X)
+#undef HBM_X
+} hbm_bank_counters_t;
 
 /* Log-linear buckets: exact below 64, then 64 per power of two: relative width <= 1/64. */
 #define HBM_HISTOGRAM_SUB 6

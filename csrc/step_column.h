@@ -33,10 +33,12 @@ HBM_INLINE void issue_column(hbm_channel_t *self, hbm_pc_t *pc, int bank, hbm_ti
         hbm_issue_wr(&pc->timing, d, bank, t);
         pc->filter[hbm_filter_slot(bank, e->row, e->column)]--;
         pc->counters.n_wr++;
+        pc->bank[bank].n_wr++;
     } else {
         const hbm_tick_t latency = done - e->since;
         hbm_issue_rd(&pc->timing, d, bank, t);
         pc->counters.n_rd++;
+        pc->bank[bank].n_rd++;
         pc->counters.read_latency_ticks_sum += latency;
         pc->counters.read_latency_ticks_max = hbm_max(pc->counters.read_latency_ticks_max, latency);
         if (self->window_binds) {
@@ -51,6 +53,9 @@ HBM_INLINE void issue_column(hbm_channel_t *self, hbm_pc_t *pc, int bank, hbm_ti
         if (self->tally != NULL) {
             hbm_operation_result_t *operation = &self->tally[e->tag];
             operation->end_tick = hbm_max(operation->end_tick, done);
+            if (HBM_UNLIKELY(pc->n_ending > 0)) {
+                read_issued(self, pc, e->tag);
+            }
         }
     }
     if (plain || self->epochs != NULL) {
@@ -78,11 +83,11 @@ HBM_INLINE void issue_column(hbm_channel_t *self, hbm_pc_t *pc, int bank, hbm_ti
             --*(is_write ? &pc->counters.n_wr : &pc->counters.n_rd);
             ++*(is_write ? &pc->counters.n_wra : &pc->counters.n_rda);
             hbm_precharge_at(&pc->timing, d, bank, pc->timing.pre_ok[bank]);
-            close_bank(pc, bank);
+            close_bank(pc, bank, t, pc->timing.pre_ok[bank]);
             want_activate(pc, bank, t);
         }
         if (self->policies->revisit_rows) {
-            want_any_row(pc, t);
+            want_any_row(self, pc, t);
         }
     }
 }

@@ -78,6 +78,45 @@ HBM_NOINLINE static hbm_entry_t *push_first(hbm_pc_t *pc, int direction, bool hi
     return hbm_queue_push_first(&pc->queue[direction], hit, bank, pc->age++, f->row, f->column);
 }
 
+/* The channel is done with an operation, as far as pc goes: all accepted, all reads issued.  A run in parts ends here. */
+static void end_operation(hbm_channel_t *self, hbm_pc_t *pc, int32_t tag)
+{
+    pc->holding &= ~hbm_flight_bit(tag);
+    self->stop = HBM_LONG_AGO;
+}
+
+/* The last burst of an operation was accepted. */
+HBM_NOINLINE static void last_accepted(hbm_channel_t *self, hbm_pc_t *pc)
+{
+    const int32_t tag = pc->feed.gone;
+    int32_t reads;
+
+    pc->feed.gone = 0;
+    if (!(pc->holding & hbm_flight_bit(tag))) {
+        return; /* nobody waits for it */
+    }
+    reads = hbm_queue_count_tag(&pc->queue[HBM_READ], tag);
+    if (reads > 0) {
+        pc->ending[pc->n_ending++] = (hbm_ending_t){tag, reads};
+    } else {
+        end_operation(self, pc, tag);
+    }
+}
+
+/* A read of this operation was issued while some operations are ending. */
+HBM_NOINLINE static void read_issued(hbm_channel_t *self, hbm_pc_t *pc, int32_t tag)
+{
+    for (int32_t i = 0; i < pc->n_ending; i++) {
+        if (pc->ending[i].tag == tag) {
+            if (--pc->ending[i].reads == 0) {
+                pc->ending[i] = pc->ending[--pc->n_ending];
+                end_operation(self, pc, tag);
+            }
+            return;
+        }
+    }
+}
+
 /* False when the next request must wait. */
 HBM_INLINE bool accept_one(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t, hbm_tick_t *retry_at, const bool plain)
 {
@@ -119,6 +158,9 @@ accepted:
         pc->record->accept[f->tag] = t;
     }
     hbm_feed_step(&pc->feed);
+    if (HBM_UNLIKELY(pc->feed.gone != 0)) {
+        last_accepted(self, pc);
+    }
     return true;
 }
 
@@ -152,7 +194,7 @@ HBM_INLINE void look(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t, const bool
         pc->direction = 1 - pc->direction;
         pc->account.direction_since = t;
         pc->column_at = t;
-        want_any_row(pc, t);
+        want_any_row(self, pc, t);
     }
 }
 

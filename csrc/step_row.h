@@ -31,6 +31,9 @@ static void issue_act(hbm_channel_t *self, hbm_pc_t *pc, int bank, hbm_tick_t t)
                     self->policies->refresh->per_bank ? d->RFCpb : d->RFCab,
                     hbm_max(e->since, pc->account.direction_since), t);
     hbm_issue_act(&pc->timing, d, bank, t);
+    if (pc->open == 0) {
+        hbm_power_spend(pc, t);
+    }
     pc->open |= hbm_bit(bank);
     pc->open_row[bank] = row;
     pc->columns_since_act[bank] = 0;
@@ -38,6 +41,7 @@ static void issue_act(hbm_channel_t *self, hbm_pc_t *pc, int bank, hbm_tick_t t)
     hbm_queue_open_row(&pc->queue[HBM_READ], bank, row);
     hbm_queue_open_row(&pc->queue[HBM_WRITE], bank, row);
     pc->counters.n_act++;
+    pc->bank[bank].n_act++;
     if (d->RAAIMT > 0) {
         pc->refresh.raa[bank]++;
         pc->look_at = hbm_min(pc->look_at, t + 2);
@@ -45,7 +49,9 @@ static void issue_act(hbm_channel_t *self, hbm_pc_t *pc, int bank, hbm_tick_t t)
     pc->column_at = hbm_min(
         pc->column_at, hbm_rising(pc->direction == HBM_READ ? pc->timing.rd_ok[bank] : pc->timing.wr_ok[bank]));
     pc->act_at = hbm_rising(hbm_act_common(&pc->timing, d));
-    pc->page_at = hbm_min(pc->page_at, t + 1);
+    if (self->policies->page->closes) {
+        pc->page_at = hbm_min(pc->page_at, t + 1);
+    }
     if (self->epochs != NULL) {
         hbm_epochs_add(self->epochs, t, HBM_EPOCH_ACT);
     }
@@ -58,8 +64,8 @@ static void issue_act(hbm_channel_t *self, hbm_pc_t *pc, int bank, hbm_tick_t t)
 static void issue_precharge(hbm_channel_t *self, hbm_pc_t *pc, int bank, hbm_tick_t t)
 {
     hbm_issue_pre(&pc->timing, self->device, bank, t);
-    close_bank(pc, bank);
-    pc->pre_at = hbm_max(pc->pre_at, t + 1);
+    close_bank(pc, bank, t, t);
+    pc->pre_at = hbm_max(pc->pre_at, pc->timing.pre_any);
     want_activate(pc, bank, t + 1);
     pc->counters.n_pre_pb++;
     if (HBM_UNLIKELY(self->log.on)) {
@@ -81,7 +87,7 @@ static void issue_refresh(hbm_channel_t *self, hbm_pc_t *pc, int command, int ba
     case HBM_CMD_PREAB:
         for (uint64_t m = pc->open; m != 0; m &= m - 1) {
             hbm_issue_pre(&pc->timing, d, hbm_lowest(m), t);
-            close_bank(pc, hbm_lowest(m));
+            close_bank(pc, hbm_lowest(m), t, t);
         }
         pc->counters.n_pre_ab++;
         break;
@@ -92,6 +98,7 @@ static void issue_refresh(hbm_channel_t *self, hbm_pc_t *pc, int command, int ba
         pc->account.refresh_end[bank] = end;
         pc->counters.n_ref_pb += command == HBM_CMD_REFPB;
         pc->counters.n_rfm_pb += command == HBM_CMD_RFMPB;
+        ++*(command == HBM_CMD_REFPB ? &pc->bank[bank].n_ref_pb : &pc->bank[bank].n_rfm_pb);
         break;
     default:
         end = t + d->RFCab;
@@ -107,7 +114,7 @@ static void issue_refresh(hbm_channel_t *self, hbm_pc_t *pc, int command, int ba
         count_quiet(pc, t);
         pc->look_at = hbm_min(pc->look_at, t + 2);
         pc->column_at = hbm_min(pc->column_at, t + 2);
-        want_any_row(pc, t + 1);
+        want_any_row(self, pc, t + 1);
         if (self->epochs != NULL) {
             hbm_epochs_add(self->epochs, t, HBM_EPOCH_REF);
         }

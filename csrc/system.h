@@ -1,6 +1,6 @@
 /* All channels of all stacks: distributes input over pseudo-channels, runs channels on threads, gathers what they
- * counted.  Channels meet only between blocks of input, so the number of threads cannot change a result.  Must not know
- * file formats. */
+ * counted.  Channels meet only between rounds, and what a round does depends on the rounds before alone, so the number of
+ * threads cannot change a result.  Must not know file formats. */
 #ifndef HBM_SYSTEM_H
 #define HBM_SYSTEM_H
 
@@ -14,6 +14,13 @@ typedef struct {
     hbm_epochs_t epochs;
     hbm_operation_result_t *tally; /* operation i at i + 1; 0 is for requests without one */
 } hbm_worker_t;
+
+/* An operation between its submission and the report of its end. */
+typedef struct {
+    int32_t operation;
+    hbm_tick_t start;
+    int64_t intervals; /* it may take in the feeds */
+} hbm_in_flight_t;
 
 struct hbm_system {
     hbm_device_t device;
@@ -35,9 +42,26 @@ struct hbm_system {
     /* operations seen so far */
     int32_t n_operations;
     int32_t operation_capacity;
+    /* operations in flight; see flight.c */
+    hbm_in_flight_t flight[HBM_IN_FLIGHT];
+    uint64_t in_flight;  /* slots taken */
+    hbm_tick_t delay;    /* from an end to the first request that follows from it */
+    hbm_tick_t reported; /* the last end that was reported; -delay before the first */
     /* the run in progress */
     hbm_until_t until;
     bool finished;
 };
+
+HBM_INLINE hbm_pc_t *hbm_system_pc(hbm_system_t *self, int32_t pc)
+{
+    const int32_t n = (int32_t)self->device.pseudo_channels;
+    return &self->channel[pc / n].pc[pc % n];
+}
+
+/* The channel of pseudo-channel `pc` takes part in the next run. */
+void hbm_system_touch(hbm_system_t *self, int32_t pc);
+/* Runs the touched channels, until none is. */
+int hbm_system_run(hbm_system_t *self, hbm_until_t until);
+int hbm_system_run_parts(hbm_system_t *self);
 
 #endif

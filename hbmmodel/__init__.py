@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from hbmmodel.device import Device as Device
     from hbmmodel.device import device as device
     from hbmmodel.device import devices as devices
+    from hbmmodel.energy import energy_set as energy_set
+    from hbmmodel.energy import energy_sets as energy_sets
     from hbmmodel.mapping import AddressMap as AddressMap
     from hbmmodel.result import Result as Result
     from hbmmodel.sim import simulate as simulate
@@ -46,6 +48,8 @@ __all__ = [
     "demo_capture",
     "device",
     "devices",
+    "energy_set",
+    "energy_sets",
     "errors",
     "get_include",
     "read_trace",
@@ -63,6 +67,8 @@ _HOME = {
     "demo_capture": "hbmmodel.trace.shipped",
     "device": "hbmmodel.device",
     "devices": "hbmmodel.device",
+    "energy_set": "hbmmodel.energy",
+    "energy_sets": "hbmmodel.energy",
     "read_trace": "hbmmodel.trace",
     "simulate": "hbmmodel.sim",
 }

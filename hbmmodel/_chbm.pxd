@@ -46,6 +46,9 @@ cdef extern from "hbm.h" nogil:
         bint skip
         bint log_commands
         int64_t epoch_ticks
+        int32_t power
+        int64_t power_down_ticks
+        int64_t self_refresh_ticks
 
     ctypedef struct hbm_command_t:
         int64_t tick
@@ -68,7 +71,6 @@ cdef extern from "hbm.h" nogil:
         const int64_t *offsets
         int64_t n_offsets
         bint is_write
-        int32_t operation
 
     ctypedef struct hbm_operation_result_t:
         int64_t end_tick
@@ -128,14 +130,20 @@ cdef extern from "hbm.h" nogil:
     void hbm_system_l2_counts(const hbm_system_t *self, int64_t *out)
     int hbm_system_requests(hbm_system_t *self, const uint64_t *address, const uint8_t *is_write,
                             const int64_t *tick, int64_t n, bint wrap, int64_t *bad)
-    int hbm_system_wave(hbm_system_t *self, const hbm_access_t *accesses, int32_t n, int64_t start,
-                        int32_t tile_bursts, bint drain, bint wrap, int64_t *end_tick, int32_t *bad)
+    int hbm_system_submit(hbm_system_t *self, const hbm_access_t *accesses, int32_t n, int32_t operation,
+                          int64_t start, int32_t tile_bursts, bint wrap, int32_t *bad)
+    bint hbm_system_has_room(const hbm_system_t *self, const hbm_access_t *accesses, int32_t n, int32_t operation)
+    int hbm_system_next_end(hbm_system_t *self, int32_t *operation, int64_t *end_tick)
+    int hbm_system_accept(hbm_system_t *self)
     int hbm_system_operations(const hbm_system_t *self, int32_t first, int32_t n, hbm_operation_result_t *out)
     int hbm_system_finish(hbm_system_t *self, int64_t *end_tick)
     int32_t hbm_system_n_pseudo_channels(const hbm_system_t *self)
     int32_t hbm_n_counters()
     const char *hbm_counter_name(int32_t i)
     void hbm_system_counters(const hbm_system_t *self, int64_t *out)
+    int32_t hbm_n_bank_counters()
+    const char *hbm_bank_counter_name(int32_t i)
+    void hbm_system_bank_counters(const hbm_system_t *self, int64_t *out)
     int32_t hbm_histogram_n_buckets()
     int64_t hbm_histogram_lower_edge(int32_t bucket)
     void hbm_system_histogram(const hbm_system_t *self, uint64_t *out)

@@ -42,6 +42,11 @@ def counter_names():
     return [hbm_counter_name(i).decode() for i in range(hbm_n_counters())]
 
 
+def bank_counter_names():
+    """Names of the counters of a bank."""
+    return [hbm_bank_counter_name(i).decode() for i in range(hbm_n_bank_counters())]
+
+
 def histogram_edges():
     """Lower edges of the latency histogram's buckets and one past the last, in ticks."""
     return np.array([hbm_histogram_lower_edge(i) for i in range(hbm_histogram_n_buckets() + 1)], dtype=np.int64)
@@ -87,6 +92,9 @@ cdef int fill_policy(dict policy, int64_t host_ticks, int64_t window, bint skip,
     out.skip = skip
     out.log_commands = log
     out.epoch_ticks = epoch_ticks
+    out.power = policy_number("power", policy.get("power", "never"))
+    out.power_down_ticks = policy.get("power_down_ticks", 0)
+    out.self_refresh_ticks = policy.get("self_refresh_ticks", 0)
     return 0
 
 
@@ -291,14 +299,15 @@ cdef class CoreSystem:
                       f"record {first_record + bad}: address {address[bad]:#x} is not below the capacity "
                       f"{self.map.capacity_bytes:#x}; check the trace's base or pass wrap=True")
 
-    def wave(self, list accesses not None, int64_t start, int32_t tile_bursts, bint drain, bint wrap):
-        """Run one wave.  accesses: tuples (base, run_bytes, dims, row_offsets or None, is_write, operation number).
+    def submit(self, list accesses not None, int32_t operation, int64_t start, int32_t tile_bursts, bint wrap):
+        """Put an operation in flight; False when that has to wait for an end.
 
-        Returns the end tick; raises with the index of the offending access in the exception's ``args[1]``."""
+        accesses: tuples (base, run_bytes, dims, row_offsets or None, is_write).  Raises with the index of the offending
+        access in the exception's ``args[1]``."""
         cdef int32_t n = <int32_t>len(accesses)
         cdef int32_t bad = -1
-        cdef int64_t end = 0
         cdef int code = 0
+        cdef bint room = False
         cdef const int64_t[::1] offsets
         cdef hbm_access_t *list_of = NULL
         keep = []
@@ -308,7 +317,7 @@ cdef class CoreSystem:
             if list_of == NULL:
                 raise_for(-1, "")
             for i in range(n):
-                base, run_bytes, dims, row_offsets, is_write, operation = accesses[i]
+                base, run_bytes, dims, row_offsets, is_write = accesses[i]
                 if len(dims) > MAX_DIMS:
                     raise HbmArgumentError(f"access {i} has {len(dims)} strided dimensions; at most {MAX_DIMS}")
                 list_of[i].base = base
@@ -325,9 +334,10 @@ cdef class CoreSystem:
                     list_of[i].offsets = &offsets[0]
                     list_of[i].n_offsets = offsets.shape[0]
                 list_of[i].is_write = is_write
-                list_of[i].operation = operation
             with nogil:
-                code = hbm_system_wave(self.ptr, list_of, n, start, tile_bursts, drain, wrap, &end, &bad)
+                room = hbm_system_has_room(self.ptr, list_of, n, operation)
+                if room:
+                    code = hbm_system_submit(self.ptr, list_of, n, operation, start, tile_bursts, wrap, &bad)
             if code != 0 and bad < 0:
                 raise_for(code, "")
             if code != 0:
@@ -336,7 +346,34 @@ cdef class CoreSystem:
         finally:
             free(list_of)
             self.leave()
-        return end
+        return room
+
+    def next_end(self):
+        """Run until it is certain which operation in flight ends first: (its number, the tick)."""
+        cdef int32_t operation = -1
+        cdef int64_t end = 0
+        cdef int code
+        self.enter()
+        try:
+            with nogil:
+                code = hbm_system_next_end(self.ptr, &operation, &end)
+        finally:
+            self.leave()
+        if code != 0:
+            raise_for(code, "")
+        return operation, end
+
+    def accept(self):
+        """Run until everything in flight is accepted."""
+        cdef int code
+        self.enter()
+        try:
+            with nogil:
+                code = hbm_system_accept(self.ptr)
+        finally:
+            self.leave()
+        if code != 0:
+            raise_for(code, "")
 
     def operations(self, int32_t n):
         """Table of the first n operations: dict of int64 arrays."""
@@ -376,6 +413,19 @@ cdef class CoreSystem:
         view = table
         hbm_system_counters(self.ptr, &view[0, 0])
         return {name: np.ascontiguousarray(table[:, i]) for i, name in enumerate(names)}
+
+    def bank_counters(self):
+        """Counters by name: int64 arrays (pseudo-channels, banks), after `finish`."""
+        cdef int64_t[:, :, ::1] view
+        self.idle()
+        names = bank_counter_names()
+        n = hbm_system_n_pseudo_channels(self.ptr)
+        ticks = self.map.device.ticks
+        banks = ticks["sids"] * ticks["bank_groups"] * ticks["banks_per_group"]
+        table = np.zeros((n, banks, len(names)), dtype=np.int64)
+        view = table
+        hbm_system_bank_counters(self.ptr, &view[0, 0, 0])
+        return {name: np.ascontiguousarray(table[:, :, i]) for i, name in enumerate(names)}
 
     def histogram(self):
         """Read latencies: uint64 counts per bucket of `histogram_edges`."""

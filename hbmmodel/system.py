@@ -21,19 +21,22 @@ from hbmmodel.device import Device
 from hbmmodel.errors import HbmArgumentError, HbmPolicyError
 
 if TYPE_CHECKING:
+    from hbmmodel.energy import EnergySet
     from hbmmodel.mapping import AddressMap
 
-__all__ = ["PAGE_POLICIES", "REFRESH_POLICIES", "SCHEDULERS", "Controller", "System"]
+__all__ = ["PAGE_POLICIES", "POWER_POLICIES", "REFRESH_POLICIES", "SCHEDULERS", "Controller", "System"]
 
 SCHEDULERS = ("frfcfs", "frfcfs_cap", "fcfs")
 PAGE_POLICIES = ("open", "closed", "timeout")
 REFRESH_POLICIES = ("per_bank", "all_bank", "none")
+POWER_POLICIES = ("never", "power_down_idle", "self_refresh_idle", "aggressive")
 
 QUEUE_MAX = 1024
 STACKS_MAX = 64
 GRANULE_MAX_BYTES = 4096
 CAP_MAX = 1_000_000
 TIMEOUT_MAX_NS = 1e9
+IDLE_MAX_NS = 1e12
 HOST_LATENCY_MAX_NS = 1e6
 WINDOW_MAX_BYTES = 1 << 50
 
@@ -99,6 +102,12 @@ class Controller:
     write_high, write_low : int, optional
         Writes at which the drain begins and ends, ``0 <= write_low < write_high <= write_queue``. None: 7/8
         and 1/8 of `write_queue`.
+    power : {"never", "power_down_idle", "self_refresh_idle", "aggressive"}
+        When an idle channel, both pseudo-channels together, goes to sleep: never; into power-down after
+        `power_down_after_ns`; besides into self-refresh after `self_refresh_after_ns`; into power-down at once and
+        into self-refresh after that time (``docs/model/power_states.md``).
+    power_down_after_ns, self_refresh_after_ns : float
+        Idle times before power-down and self-refresh [ns], 0 to 1e12.
 
     Raises
     ------
@@ -129,11 +138,15 @@ class Controller:
     write_queue: int = 64
     write_high: int | None = None
     write_low: int | None = None
+    power: str = "never"
+    power_down_after_ns: float = 100.0
+    self_refresh_after_ns: float = 20_000.0
 
     def __post_init__(self) -> None:
         _choice("scheduler", self.scheduler, SCHEDULERS)
         _choice("page_policy", self.page_policy, PAGE_POLICIES)
         _choice("refresh", self.refresh, REFRESH_POLICIES)
+        _choice("power", self.power, POWER_POLICIES)
         for name, low, high in (
             ("cap", 1, CAP_MAX),
             ("read_queue", 1, QUEUE_MAX),
@@ -152,6 +165,11 @@ class Controller:
         if not 0 < timeout_ns <= TIMEOUT_MAX_NS:
             raise HbmPolicyError(f"timeout_ns is {timeout_ns}; it must be above 0 and at most {TIMEOUT_MAX_NS:g} ns")
         object.__setattr__(self, "timeout_ns", timeout_ns)
+        for name in ("power_down_after_ns", "self_refresh_after_ns"):
+            after_ns = _real(name, getattr(self, name), HbmPolicyError)
+            if not 0 <= after_ns <= IDLE_MAX_NS:
+                raise HbmPolicyError(f"{name} is {after_ns}; it must be in 0..{IDLE_MAX_NS:g} ns")
+            object.__setattr__(self, name, after_ns)
         high, low = self.watermarks
         if low >= high:
             raise HbmPolicyError(f"write_low is {low} and write_high is {high}; write_low must be below write_high")
@@ -213,6 +231,15 @@ class System:
         = unlimited.
     refresh_multiplier : {1.0, 0.5, 0.25}
         Factor on tREFI, as a hot device asks for.
+    energy : str
+        Energy set: a name of `hbmmodel.energy_sets`, the path of a TOML file, or ``auto``, the one recommended for the
+        device. It and the next three change no timing.
+    toggle_rate : float
+        Probability that a data wire changes from one beat to the next (0..1); 0.5 is random data.
+    dbi : bool
+        DBIac on the data pins.
+    temperature_c : float
+        Temperature of all dies [deg C], for leakage alone (-55..150). 85: the end of the normal range of refresh.
 
     Raises
     ------
@@ -239,6 +266,10 @@ class System:
     host_latency_ns: float = 60.0
     window_bytes: int = 1 << 20
     refresh_multiplier: float = 1.0
+    energy: str = "auto"
+    toggle_rate: float = 0.5
+    dbi: bool = False
+    temperature_c: float = 85.0
 
     def __post_init__(self) -> None:
         if not isinstance(self.device, Device):
@@ -270,8 +301,25 @@ class System:
         if multiplier not in (1.0, 0.5, 0.25):
             raise HbmArgumentError(f"refresh_multiplier is {multiplier}; choose one of 1.0, 0.5, 0.25 (times tREFI)")
         put("refresh_multiplier", multiplier)
+        self._check_energy()
         self.controller.refresh_limits(self.device)
         self._check_refresh_leaves_time()
+        self._check_power_states()
+
+    def _check_energy(self) -> None:
+        energy: object = self.energy
+        if not isinstance(energy, str) or not energy.strip():
+            raise HbmArgumentError(f"energy must be the name of an energy set, a .toml file or 'auto', not {energy!r}")
+        if energy != "auto" and not energy.endswith(".toml"):
+            self.energies()  # a file is read when it is used
+        dbi: object = self.dbi
+        if not isinstance(dbi, bool):
+            raise HbmArgumentError(f"dbi must be True or False, not {dbi!r}")
+        for name, low, high in (("toggle_rate", 0, 1), ("temperature_c", -55, 150)):
+            number = _real(name, getattr(self, name), HbmArgumentError)
+            if not low <= number <= high:
+                raise HbmArgumentError(f"{name} is {number}; it must be in {low}..{high}")
+            object.__setattr__(self, name, number)
 
     def _check_refresh_leaves_time(self) -> None:
         ticks = self.device.ticks()
@@ -293,6 +341,15 @@ class System:
                 f"{name} x {self.refresh_multiplier} is {float(interval * self.tick_ps / 1000):g} ns, and a "
                 f"refresh takes {float(busy * self.tick_ps / 1000):g} ns of it: the device would only refresh; "
                 "raise refresh_multiplier, or change the device's refresh times"
+            )
+
+    def _check_power_states(self) -> None:
+        ticks = self.device.ticks()
+        stay = max(ticks["CPDED"], ticks["PDmin"])
+        if self.controller.power != "never" and min(ticks["XP"], ticks["XS"], stay) < 2:
+            raise HbmPolicyError(
+                f"power is {self.controller.power!r}, and {self.device.name} has no power states (tXP, tXS and tCPDED "
+                "of one CK or more); use power='never' or another device"
             )
 
     @property
@@ -351,6 +408,26 @@ class System:
 
         return AddressMap(self)
 
+    def energies(self) -> tuple[EnergySet, str]:
+        """The energy set of this system, and in what words it was chosen.
+
+        Raises
+        ------
+        HbmArgumentError
+            There is no such set, or its file is malformed.
+
+        Examples
+        --------
+        >>> from hbmmodel.device import device
+        >>> System(device("HBM4_8000")).energies()[1]
+        'HBM4_RECOMMENDED, recommended for HBM4'
+        """
+        from hbmmodel.energy import choose, energy_set
+
+        if self.energy == "auto":
+            return choose(self.device)
+        return energy_set(self.energy), f"{self.energy}, as asked for"
+
     def to_dict(self) -> dict[str, Any]:
         """Everything in JSON types, the device included, so that it can be rebuilt without its preset.
 
@@ -408,6 +485,10 @@ class System:
             "host_latency_ns": self.host_latency_ns,
             "window_bytes": self.window_bytes,
             "policy": self.policy(),
+            "energy": self.energies()[0].name if self.energy == "auto" else self.energy,
+            "toggle_rate": self.toggle_rate,
+            "dbi": self.dbi,
+            "temperature_c": self.temperature_c,
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
@@ -423,10 +504,18 @@ class System:
         -------
         dict
             ``scheduler, cap, page_policy, timeout_ticks, refresh, postpone, pull_in, refresh_scale`` (1, 2
-            or 4: the divisor of the refresh interval), ``read_queue, write_queue, write_high, write_low``.
+            or 4: the divisor of the refresh interval), ``read_queue, write_queue, write_high, write_low``;
+            with power states also ``power, power_down_ticks, self_refresh_ticks``.
         """
         postpone, pull_in = self.controller.refresh_limits(self.device)
         write_high, write_low = self.controller.watermarks
+        power: dict[str, int | str] = {}
+        if self.controller.power != "never":
+            power = {
+                "power": self.controller.power,
+                "power_down_ticks": _ticks(self.controller.power_down_after_ns, self.tick_ps),
+                "self_refresh_ticks": _ticks(self.controller.self_refresh_after_ns, self.tick_ps),
+            }
         return {
             "scheduler": self.controller.scheduler,
             "cap": self.controller.cap,
@@ -440,4 +529,5 @@ class System:
             "write_queue": self.controller.write_queue,
             "write_high": write_high,
             "write_low": write_low,
+            **power,
         }

@@ -29,7 +29,7 @@ int main(int argc, char **argv)
 {
     const int32_t n_fields = hbm_device_n_fields();
     int64_t values[128] = {0}, n, end = 0, bad = 0, tick_step = 0;
-    int32_t bad_field = 0, bad_access = 0;
+    int32_t bad_field = 0, bad_access = 0, operation = 0;
     hbm_device_t *device = NULL;
     hbm_map_t *map = NULL;
     hbm_system_t *system = NULL;
@@ -65,7 +65,8 @@ int main(int argc, char **argv)
             access[i].run_bytes = n / operands * 32;
             access[i].is_write = i == 2;
         }
-        check(hbm_system_wave(system, access, operands, 0, 32, true, false, &end, &bad_access), "wave");
+        check(hbm_system_submit(system, access, operands, 0, 0, 32, false, &bad_access), "submit");
+        check(hbm_system_next_end(system, &operation, &end), "operation");
     } else {
         uint64_t state = 88172645463325252u;
         const uint64_t capacity = hbm_map_capacity_bytes(map) / 32;

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from hbmmodel.check.rules import PRE, READ, WRITE, bits
+from hbmmodel.check.rules import POWER, PRE, READ, WRITE, bits
 from hbmmodel.check.view import Finding, Ints, View
 from hbmmodel.commands import Command
 
@@ -78,13 +78,15 @@ def command_buses(view: View) -> Iterator[Finding]:
 
     Source
     ------
-    JESD238B, JESD270-4: ACT takes 1.5 CK, other row commands half a CK, column commands 1 CK; both
+    JESD238B, JESD270-4: ACT takes 1.5 CK, PDE and SRE 1 CK (PDX and SRX taken alike), other row commands
+    half a CK, column commands 1 CK; both
     pseudo-channels share both buses; a row and a column command may start together. JESD235D: ACT 2 CK, other
     row commands 1 CK.
     """
     limits = view.limits
     row = np.flatnonzero(~view.having(COLUMN))
     length = np.where(view.mask[row] == ACTIVATE, limits.act_length, limits.row_length).astype(np.int64)
+    length[view.having(bits(POWER))[row]] = 2 * limits.tick
     yield from _overlaps("bus.row", view, row, length)
     column = np.flatnonzero(view.having(COLUMN))
     yield from _overlaps("bus.column", view, column, np.full(len(column), limits.column_length, np.int64))

@@ -16,9 +16,10 @@ import numpy.typing as npt
 from hbmmodel.check.buses import command_buses, command_edges, data_bus, slot_behind_act
 from hbmmodel.check.limits import Limits, limits_of
 from hbmmodel.check.pairs import distances
+from hbmmodel.check.power import Sleeps, extra_refreshes, power_distances, power_states, sleeps
 from hbmmodel.check.refresh import Ending, activation_counts, bank_sets, refresh_account
 from hbmmodel.check.state import addresses, bank_states, rows_open_too_long
-from hbmmodel.check.view import EVERY_BANK, Finding, View
+from hbmmodel.check.view import WITHOUT_BANK, Finding, View
 from hbmmodel.check.violation import END, Violation
 from hbmmodel.commands import COLUMN_COMMANDS, Command, Log, as_command_log, command_name
 from hbmmodel.errors import HbmArgumentError, HbmOverflowError
@@ -114,7 +115,8 @@ def check(
         findings += _judge(view, by_bank, device, system)
         place = int(log["stack"][rows[0]]), int(log["channel"][rows[0]])
         if silent.pop(place, False):
-            late, waiting = _account(by_bank, place, device, system, end_tick)
+            asleep = sleeps(view, end_tick * limits.tick)
+            late, waiting = _account(by_bank, place, device, system, end_tick, asleep)
             findings += late
             endings += waiting
     empty = View(log, np.empty(0, np.int64), limits, device.organisation)
@@ -135,7 +137,12 @@ def _places(device: Device, system: Any) -> dict[tuple[int, int], bool]:
 
 
 def _account(
-    by_bank: View, place: tuple[int, int], device: Device, system: Any, end_tick: int
+    by_bank: View,
+    place: tuple[int, int],
+    device: Device,
+    system: Any,
+    end_tick: int,
+    asleep: Sleeps | None = None,
 ) -> tuple[list[Finding], list[Ending]]:
     return refresh_account(
         by_bank,
@@ -143,6 +150,7 @@ def _account(
         postpone_max=device.postpone_max,
         multiplier=Fraction(system.refresh_multiplier),
         end=end_tick * by_bank.limits.tick,
+        asleep=asleep,
     )
 
 
@@ -230,11 +238,15 @@ def _judge(view: View, by_bank: View, device: Device, system: Any) -> Iterator[F
     yield from data_bus(view)
     yield from distances(view, by_bank)
     yield from bank_states(by_bank)
+    yield from power_distances(view)
+    yield from power_states(view)
     yield from bank_sets(view)
     rfm = device.rfm
     yield from activation_counts(by_bank, raaimt=rfm.raaimt, raammt=rfm.raammt, raadec=rfm.raadec)
     if system is None or system.controller.refresh != "none":
         yield from rows_open_too_long(by_bank)
+    if system is not None and system.controller.refresh != "none":
+        yield from extra_refreshes(view)
 
 
 def _violations(
@@ -290,7 +302,7 @@ def _of_row(
 def _location(entry: Any) -> str:
     text = f"stack {entry['stack']} channel {entry['channel']} pc {entry['pseudo_channel']}"
     code = int(entry["command"])
-    if code > Command.RFMpb or EVERY_BANK >> code & 1:
+    if code > Command.SRX or WITHOUT_BANK >> code & 1:
         return text
     text += f" sid {entry['sid']} bg {entry['bank_group']} bank {entry['bank']}"
     if code == Command.ACT or code in COLUMN_COMMANDS:

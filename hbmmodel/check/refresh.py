@@ -13,8 +13,9 @@ from fractions import Fraction
 
 import numpy as np
 
+from hbmmodel.check.power import Sleeps
 from hbmmodel.check.rules import bits
-from hbmmodel.check.view import Finding, View
+from hbmmodel.check.view import Finding, Ints, View
 from hbmmodel.commands import Command
 
 __all__ = ["Ending", "activation_counts", "bank_sets", "refresh_account"]
@@ -94,8 +95,26 @@ class Ending:
     detail: str
 
 
+def _awake(time: Ints, asleep: Sleeps | None) -> Ints:
+    """Times of a clock that stands still in self-refresh."""
+    if asleep is None or not len(asleep[0]):
+        return time
+    begin, end = asleep
+    total = np.append(0, np.cumsum(end - begin))
+    number = np.searchsorted(begin, time, side="right")
+    still = np.maximum(0, np.append(0, end)[number] - time)
+    slept: Ints = np.where(number > 0, total[number] - still, 0)
+    return time - slept
+
+
 def refresh_account(
-    by_bank: View, *, place: tuple[int, int], postpone_max: int, multiplier: Fraction, end: int
+    by_bank: View,
+    *,
+    place: tuple[int, int],
+    postpone_max: int,
+    multiplier: Fraction,
+    end: int,
+    asleep: Sleeps | None = None,
 ) -> tuple[list[Finding], list[Ending]]:
     """Find banks that are refreshed too seldom (refresh.rate) or wait too long for one (refresh.gap).
 
@@ -103,7 +122,8 @@ def refresh_account(
     pseudo-channel, pays for one tREFI; no more than `postpone_max` tREFI are paid in advance, further
     refreshes buy nothing. With eight refreshes postponed and the ninth due, 9 x tREFI are unpaid; more is a
     breach of the rate. Refreshes in advance do not lengthen the gap: 9 x tREFI between two of them, before
-    the first and behind the last.
+    the first and behind the last. Time in self-refresh does not count: the device refreshes itself, and what
+    is owed stays owed.
 
     Parameters
     ----------
@@ -117,6 +137,8 @@ def refresh_account(
         Factor on tREFI.
     end : int
         Up to when the banks are judged, in units.
+    asleep : Sleeps, optional
+        Stays in self-refresh.
 
     Returns
     -------
@@ -126,8 +148,8 @@ def refresh_account(
     Source
     ------
     JESD238B, JESD270-4: up to 8 REFab may be postponed, bound 9 x tREFI between refreshes; tREFI x 0.5 and x
-    0.25 above the trip points. That as many may be pulled in is JESD79-4 (DDR4); no public source has a
-    number for HBM.
+    0.25 above the trip points. That as many may be pulled in, and that self-refresh leaves what is owed as it
+    is, is JESD79-4 (DDR4); no public source has either for HBM.
     """
     view = by_bank
     banks = view.organisation.banks
@@ -135,7 +157,8 @@ def refresh_account(
     allowed = (postpone_max + 1) * interval
     order = view.order("bank")
     entries = order[(view.sorted_mask("bank") & REFRESH) != 0]
-    bank, time, rows = view.bank[entries], view.time[entries], view.rows[entries]
+    bank, time, rows = view.bank[entries], _awake(view.time[entries], asleep), view.rows[entries]
+    end = int(_awake(np.array([end], np.int64), asleep)[0])
 
     every = banks * view.organisation.pseudo_channels
     paid_at_end, last, last_row = np.zeros(every, np.int64), np.zeros(every, np.int64), np.full(every, -1)

@@ -22,6 +22,8 @@ WITH_PRECHARGE = (Command.RDA, Command.WRA)
 REFAB, REFPB, RFMAB, RFMPB = (Command.REFab,), (Command.REFpb,), (Command.RFMab,), (Command.RFMpb,)
 ONE_BANK = REFPB + RFMPB
 ALL_BANKS = REFAB + RFMAB
+SRE = (Command.SRE,)
+POWER = (Command.PDE, Command.PDX, Command.SRE, Command.SRX)
 
 
 def bits(commands: Iterable[Command]) -> int:
@@ -43,7 +45,7 @@ class Rule:
         JEDEC symbol of the distance.
     scope : {"bank", "group", "sid", "pseudo_channel"}
         What the two have in common. PREab, REFab and RFMab are commands of every bank of their
-        pseudo-channel.
+        pseudo-channel, SRE of every bank of the channel.
     previous, following : tuple of Command
     since : str
         Where the distance begins: ``"edge"`` (the edge from which a command's timings count: ACT's second
@@ -68,18 +70,18 @@ class Rule:
 
 RULES: tuple[Rule, ...] = (
     # one bank
-    Rule("tRC", "bank", ACT, ACT + ONE_BANK + ALL_BANKS),
+    Rule("tRC", "bank", ACT, ACT + ONE_BANK + ALL_BANKS + SRE),
     Rule("tRCDRD", "bank", ACT, READ),
     Rule("tRCDWR", "bank", ACT, WRITE),
     Rule("tRAS", "bank", ACT, PRE),
     Rule("tRTP", "bank", READ, PRE, since="column_edge"),
     Rule("tWR", "bank", WRITE, PRE, since="write_recovery"),
-    Rule("tRP", "bank", PRE, ACT + ONE_BANK + ALL_BANKS),
-    Rule("tRP", "bank", WITH_PRECHARGE, ACT + ONE_BANK + ALL_BANKS, since="precharge"),
-    Rule("tRFCpb", "bank", REFPB, ACT + PREPB + ONE_BANK + ALL_BANKS),
-    Rule("tRFMpb", "bank", RFMPB, ACT + PREPB + ONE_BANK + ALL_BANKS),
-    Rule("tRFCab", "bank", REFAB, ACT + PRE + ONE_BANK + ALL_BANKS),
-    Rule("tRFMab", "bank", RFMAB, ACT + PRE + ONE_BANK + ALL_BANKS),
+    Rule("tRP", "bank", PRE, ACT + ONE_BANK + ALL_BANKS + SRE),
+    Rule("tRP", "bank", WITH_PRECHARGE, ACT + ONE_BANK + ALL_BANKS + SRE, since="precharge"),
+    Rule("tRFCpb", "bank", REFPB, ACT + PREPB + ONE_BANK + ALL_BANKS + SRE),
+    Rule("tRFMpb", "bank", RFMPB, ACT + PREPB + ONE_BANK + ALL_BANKS + SRE),
+    Rule("tRFCab", "bank", REFAB, ACT + PRE + ONE_BANK + ALL_BANKS + SRE),
+    Rule("tRFMab", "bank", RFMAB, ACT + PRE + ONE_BANK + ALL_BANKS + SRE),
     # banks of a pseudo-channel, rows
     Rule("tRRDL", "group", ACT, ACT + ONE_BANK),
     Rule("tRRDS", "pseudo_channel", ACT, ACT + ONE_BANK, other="group"),

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from hbmmodel.check.rules import ALL_BANKS, ONE_BANK, READ, WITH_PRECHARGE, WRITE, bits
-from hbmmodel.check.view import EVERY_BANK, Finding, View, latest_of_each
+from hbmmodel.check.rules import ALL_BANKS, ONE_BANK, READ, SRE, WITH_PRECHARGE, WRITE, bits
+from hbmmodel.check.view import WITHOUT_BANK, Finding, View, latest_of_each
 from hbmmodel.commands import Command, Log
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ __all__ = ["addresses", "bank_states", "rows_open_too_long"]
 COLUMN = bits(READ + WRITE)
 CLOSING = bits((Command.PREpb, Command.PREab, *WITH_PRECHARGE))
 ACTIVATE = 1 << Command.ACT
-SUPPORTED = Command.RFMpb
 
 
 def addresses(
@@ -50,20 +49,15 @@ def addresses(
     is invalid), 12-high stacks three SIDs.
     """
     org = organisation
-    known = log["command"] <= SUPPORTED
+    known = log["command"] <= Command.SRX
     mask = np.left_shift(np.int32(1), np.where(known, log["command"], 0).astype(np.int32))
-    has_bank = known & ((mask & EVERY_BANK) == 0)
+    has_bank = known & ((mask & WITHOUT_BANK) == 0)
     has_row = known & ((mask & (ACTIVATE | COLUMN)) != 0)
     has_column = known & ((mask & COLUMN) != 0)
     everywhere = np.ones(len(log), np.bool_)
     findings = [
         Finding(
             "command.unknown", np.flatnonzero(log["command"] > Command.SRX), detail="no command has this code"
-        ),
-        Finding(
-            "command.reserved",
-            np.flatnonzero((log["command"] > SUPPORTED) & (log["command"] <= Command.SRX)),
-            detail="power-down and self-refresh are not part of the checked protocol",
         ),
     ]
     usable = known.copy()
@@ -103,10 +97,10 @@ def bank_states(by_bank: View) -> Iterator[Finding]:
     Source
     ------
     JESD238B, JESD270-4: ACT needs an idle bank; RD and WR an active one; REFpb and RFMpb an idle bank; REFab
-    and RFMab all banks of the pseudo-channel idle. RDA and WRA close their bank.
+    and RFMab all banks of the pseudo-channel idle, SRE those of both. RDA and WRA close their bank.
     """
     view = by_bank
-    asking = ACTIVATE | COLUMN | bits(ONE_BANK + ALL_BANKS)
+    asking = ACTIVATE | COLUMN | bits(ONE_BANK + ALL_BANKS + SRE)
     act = latest_of_each(view, "bank", ACTIVATE, asking)
     closed = latest_of_each(view, "bank", CLOSING, asking)
     is_open = act > closed
@@ -125,7 +119,7 @@ def bank_states(by_bank: View) -> Iterator[Finding]:
     yield finding("state.column_wrong_row", wrong_row, act, "another row is open")
     for name, command in (("REFpb", Command.REFpb), ("RFMpb", Command.RFMpb)):
         yield finding(f"state.{name}_open_bank", view.having(1 << command) & is_open, act, "the bank is open")
-    for name, command in (("REFab", Command.REFab), ("RFMab", Command.RFMab)):
+    for name, command in (("REFab", Command.REFab), ("RFMab", Command.RFMab), ("SRE", Command.SRE)):
         yield finding(f"state.{name}_open_bank", view.having(1 << command) & is_open, act, "a bank is open")
 
 

@@ -1,7 +1,8 @@
 """The commands of one channel, laid out for the rules.
 
 Owns two layouts of the same rows: as they went over the buses, and *by bank*, where a PREab, REFab or RFMab
-stands once for every bank it acts on. Owns also the one look-up that all rules share. Must not know any rule.
+stands once for every bank of its pseudo-channel, and an SRE for every bank of the channel. Owns also the one
+look-up that all rules share. Must not know any rule.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hbmmodel.check.limits import Limits
-from hbmmodel.check.rules import ALL_BANKS, READ, WITH_PRECHARGE, bits
+from hbmmodel.check.rules import ALL_BANKS, POWER, READ, WITH_PRECHARGE, bits
 from hbmmodel.commands import Command, Log
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ Ints = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 
 EVERY_BANK = bits((Command.PREab, *ALL_BANKS))
+WITHOUT_BANK = EVERY_BANK | bits(POWER)
 
 
 class Finding:
@@ -86,7 +88,7 @@ class View:
         self.tick = chosen["tick"]
         self.time: Ints = self.tick * np.int64(limits.tick)
         self.pseudo_channel = chosen["pseudo_channel"].astype(np.int16)
-        has_bank = (self.mask & EVERY_BANK) == 0
+        has_bank = (self.mask & WITHOUT_BANK) == 0
 
         def inner(name: str) -> npt.NDArray[np.int16]:
             return np.where(has_bank, chosen[name], 0).astype(np.int16)
@@ -103,12 +105,13 @@ class View:
         return len(self.rows)
 
     def by_bank(self) -> View:
-        """The same rows with every all-bank command repeated for each bank of its pseudo-channel."""
+        """The same rows with every all-bank command repeated for each bank that it acts on."""
         banks = self.organisation.banks
+        common = (self.mask & (1 << Command.SRE)) != 0
         every = (self.mask & EVERY_BANK) != 0
-        if not every.any():
+        if not (every | common).any():
             return self
-        times = np.where(every, banks, 1)
+        times = np.where(every, banks, np.where(common, banks * self.organisation.pseudo_channels, 1))
         source = np.repeat(np.arange(len(self)), times)
         nth = np.arange(len(source)) - np.repeat(np.cumsum(times) - times, times)
         view = View.__new__(View)
@@ -117,10 +120,11 @@ class View:
         view.mask = self.mask[source]
         view.tick = self.tick[source]
         view.time = self.time[source]
-        view.pseudo_channel = self.pseudo_channel[source]
+        view.pseudo_channel = np.where(common[source], nth // banks, self.pseudo_channel[source]).astype(np.int16)
         view.row = self.row[source]
         # the bank number of an all-bank command is so far the first of its pseudo-channel
-        view.bank = (self.bank[source] + np.where(every[source], nth, 0)).astype(np.int16)
+        first = np.where(common, 0, self.bank)
+        view.bank = (first[source] + np.where((every | common)[source], nth, 0)).astype(np.int16)
         view.group = view.bank // np.int16(self.organisation.banks_per_group)
         view.sid = view.group // np.int16(self.organisation.bank_groups)
         view._order, view._sorted_mask = {}, {}
@@ -128,6 +132,8 @@ class View:
 
     def ids(self, scope: str) -> npt.NDArray[np.int16]:
         """Numbers of the scope's members, one per entry."""
+        if scope == "channel":
+            return np.zeros(len(self), np.int16)
         return {
             "bank": self.bank,
             "group": self.group,

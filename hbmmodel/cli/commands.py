@@ -12,6 +12,7 @@ __all__ = ["COMMANDS", "cli"]
 
 COMMANDS = {
     "devices": ("hbmmodel.cli.devices", "List the device presets, or show one with its sources."),
+    "energy": ("hbmmodel.cli.energy", "List the energy sets, or show one with its sources."),
     "run": ("hbmmodel.cli.run", "Simulate a trace and report what it took."),
     "info": ("hbmmodel.cli.info", "Describe a trace, a saved result, or the policies."),
     "report": ("hbmmodel.cli.report", "Print or write the report of a saved result."),

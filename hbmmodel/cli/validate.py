@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -43,6 +44,31 @@ def ramulator_command(directory: str, as_json: bool) -> None:
         rows.append((run, *counts, told))
     click.echo("\n".join(render_grid(Grid(header, tuple(rows), left=(0, 5)))))
     click.echo(f"{len(computed)} runs, {recorded} recorded, {identical} of them identical in every number")
+
+
+@command.command("drampower")
+@click.argument("files", metavar="FILE...", nargs=-1, required=True)
+@json_option
+def drampower_command(files: tuple[str, ...], as_json: bool) -> None:
+    """Compute the energies of every trace in FILE from its commands and memspec; beside a recorded result, show the
+    largest relative difference.
+    """
+    from hbmmodel.report.content import Grid
+    from hbmmodel.report.text import render_grid
+    from hbmmodel.validate import drampower
+
+    computed = drampower.validate(files)
+    if as_json:
+        echo_json(computed)
+        return
+    rows = []
+    for file, results in computed.items():
+        for result in results:
+            difference = result.get("difference")
+            told = "not recorded" if difference is None else f"{difference['largest_relative']:.2g}"
+            rows.append((os.path.basename(file), result["name"], f"{1e12 * result['total_J']:.6g}", told))
+    header = ("file", "trace", "total pJ", "largest relative difference")
+    click.echo("\n".join(render_grid(Grid(header, tuple(rows), left=(0, 1)))))
 
 
 def _progress(run: str, number: int, total: int) -> None:

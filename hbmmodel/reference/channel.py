@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from hbmmodel.reference.policy import ChannelPolicy
+from hbmmodel.reference.power import Power, PowerManager, PowerTicks
 from hbmmodel.reference.queues import Entry, Queue, Request
 from hbmmodel.reference.refresh import RefreshEngine
 from hbmmodel.reference.timing import COLUMN_COMMANDS, Bus, Command, Event, History
@@ -68,6 +69,10 @@ class ChannelOutcome:
         Per pseudo-channel, how many of each command.
     end_tick
         Latest completion of any request; 0 without requests.
+    power
+        Per pseudo-channel, its time in every power state.
+    lost_power_state
+        Per pseudo-channel, ticks of its data bus lost to waking up.
     """
 
     commands: list[Issued]
@@ -75,6 +80,8 @@ class ChannelOutcome:
     rows: list[RowStatistics]
     counts: list[dict[Command, int]]
     end_tick: int
+    power: list[PowerTicks]
+    lost_power_state: list[int]
 
 
 class PseudoChannel:
@@ -117,6 +124,11 @@ class PseudoChannel:
         self.done: list[int] = [-1] * len(requests)
         self.forwarded: list[bool] = [False] * len(requests)
         self.row_hits = self.row_misses = self.row_conflicts = 0
+        self.data_free = self.nonempty_since = self.lost_power_state = 0
+
+    def any_open(self) -> bool:
+        """Whether any bank is open."""
+        return any(row is not None for row in self.history.open_row)
 
     def finished(self) -> bool:
         """Whether the input is consumed and both queues are empty."""
@@ -135,6 +147,8 @@ class PseudoChannel:
                 queue = self.writes if request.is_write else self.reads
                 if not queue.has_room() or not (request.is_write or self._window_allows(tick)):
                     return
+                if not len(self.reads) and not len(self.writes):
+                    self.nonempty_since = tick
                 queue.append(Entry(request, self.sequence, self.next))
                 self.sequence += 1
             self.accept[self.next] = tick
@@ -260,9 +274,11 @@ class PseudoChannel:
 
     # Issue ----------------------------------------------------------------------------------------
 
-    def issue_column(self, command: Command, entry: Entry, tick: int) -> None:
-        """Issue the column command of an entry and complete it."""
+    def issue_column(self, command: Command, entry: Entry, tick: int, awake: int) -> None:
+        """Issue the column command of an entry and complete it; `awake` ended the channel's last sleep."""
         self._count(command, entry)
+        self.lost_power_state += max(0, min(awake, tick) - max(self.data_free, self.nonempty_since))
+        self.data_free = tick + self.ticks["BL"]
         self._issue(command, entry.request.bank, entry.request.row, tick)
         self.queue().remove(entry)
         if entry.request.is_write:
@@ -344,6 +360,7 @@ def simulate_channel(
         PseudoChannel(number, ticks, policy, requests, host_ticks, window)
         for number, requests in enumerate(inputs)
     ]
+    power = PowerManager(ticks, policy, pcs)
     row_bus, column_bus = Bus(), Bus()
     log: list[Issued] = []
     tick = 0
@@ -353,14 +370,16 @@ def simulate_channel(
             raise DeadlockError(
                 f"{left} requests are still unserved after {max_ticks} ticks; raise max_ticks"
             )
-        _step(tick, pcs, row_bus, column_bus, log, ticks)
+        _step(tick, pcs, power, row_bus, column_bus, log, ticks)
+        power.spend(1)
         tick += 1
-    return _outcome(pcs, log)
+    return _outcome(pcs, power, tick, log)
 
 
 def _step(
     tick: int,
     pcs: Sequence[PseudoChannel],
+    power: PowerManager,
     row_bus: Bus,
     column_bus: Bus,
     log: list[Issued],
@@ -369,16 +388,36 @@ def _step(
     """Do everything that happens at one tick."""
     even = tick % 2 == 0
     if even:
+        held = power.holds_refresh(tick)
         for pc in pcs:
-            pc.refresh.look_at_clock(tick)
+            if power.power is not Power.SELF_REFRESH:
+                pc.refresh.look_at_clock(tick, asleep=power.power is Power.DOWN, held=held)
             pc.accept_requests(tick)
             pc.turn()
-    if even and column_bus.free(tick):
+    if power.commands_allowed(tick):
+        _use_buses(tick, pcs, power.awake, row_bus, column_bus, log, ticks)
+    if even:
+        changed = power.step(tick, row_bus)
+        if changed is not None:
+            log.append(Issued(tick, changed[1], changed[0], 0, 0, 0))
+
+
+def _use_buses(
+    tick: int,
+    pcs: Sequence[PseudoChannel],
+    awake: int,
+    row_bus: Bus,
+    column_bus: Bus,
+    log: list[Issued],
+    ticks: Mapping[str, int],
+) -> None:
+    """Steps 4 and 5."""
+    if tick % 2 == 0 and column_bus.free(tick):
         for number in column_bus.order(len(pcs)):
             column = pcs[number].column_choice(tick)
             if column is not None:
                 command, entry = column
-                pcs[number].issue_column(command, entry, tick)
+                pcs[number].issue_column(command, entry, tick, awake)
                 column_bus.take(tick, ticks["column_ticks"], number)
                 request = entry.request
                 log.append(Issued(tick, number, command, request.bank, request.row, request.column))
@@ -420,15 +459,21 @@ def _check_inputs(
                     raise ValueError(f"input {pc}, request {index}: {name} is {value}; use 0 to {end - 1}")
 
 
-def _outcome(pcs: Sequence[PseudoChannel], log: list[Issued]) -> ChannelOutcome:
+def _outcome(
+    pcs: Sequence[PseudoChannel], power: PowerManager, ticks_run: int, log: list[Issued]
+) -> ChannelOutcome:
     completions = [[Completion(*c) for c in zip(pc.accept, pc.done, pc.forwarded, strict=True)] for pc in pcs]
     counts: list[dict[Command, int]] = [dict.fromkeys(Command, 0) for _ in pcs]
     for issued in log:
         counts[issued.pc][issued.command] += 1
+    end_tick = max((c.done for pc in completions for c in pc), default=0)
+    power.spend(end_tick - ticks_run)
     return ChannelOutcome(
         commands=log,
         completions=completions,
         rows=[RowStatistics(pc.row_hits, pc.row_misses, pc.row_conflicts) for pc in pcs],
         counts=counts,
-        end_tick=max((c.done for pc in completions for c in pc), default=0),
+        end_tick=end_tick,
+        power=power.ticks,
+        lost_power_state=[pc.lost_power_state for pc in pcs],
     )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 SCHEDULERS = ("frfcfs", "frfcfs_cap", "fcfs")
 PAGE_POLICIES = ("open", "closed", "timeout")
 REFRESHES = ("per_bank", "all_bank", "none")
+POWERS = ("never", "power_down_idle", "self_refresh_idle", "aggressive")
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,10 @@ class ChannelPolicy:
         Entries of the queues of each pseudo-channel.
     write_high, write_low
         Drain watermarks of the write queue.
+    power
+        ``"never"``, ``"power_down_idle"``, ``"self_refresh_idle"`` or ``"aggressive"``.
+    power_down_ticks, self_refresh_ticks
+        Idle times before power-down and before self-refresh.
 
     Raises
     ------
@@ -61,6 +66,9 @@ class ChannelPolicy:
     write_queue: int = 64
     write_high: int = 48
     write_low: int = 16
+    power: str = "never"
+    power_down_ticks: int = 400
+    self_refresh_ticks: int = 80_000
 
     def __post_init__(self) -> None:
         """Check every field."""
@@ -68,6 +76,7 @@ class ChannelPolicy:
             ("scheduler", SCHEDULERS),
             ("page_policy", PAGE_POLICIES),
             ("refresh", REFRESHES),
+            ("power", POWERS),
         ):
             value = getattr(self, field)
             if value not in allowed:
@@ -80,6 +89,8 @@ class ChannelPolicy:
             ("read_queue", 1),
             ("write_queue", 1),
             ("write_low", 0),
+            ("power_down_ticks", 0),
+            ("self_refresh_ticks", 0),
         ):
             value = getattr(self, field)
             if value < least:

@@ -57,25 +57,33 @@ class RefreshEngine:
         self._queues = queues
         base = ticks["REFI"] if self._mode == "all_bank" else ticks["REFIpb"]
         self._interval = max(2, base * policy.refresh_scale_num // policy.refresh_scale_den)
-        self._phase = pc * (self._interval // 2)
-        self._issued = 0
+        self._next_due = self._interval + pc * (self._interval // 2)
+        self.issued = 0
         self.owed = 0
+        self.behind = False
         self.pending = False
         self.target: Target | None = None
         self._banks = history.banks.count
         self._set = set(range(self._banks))
         self._last_refreshed = self._banks - 1
 
-    def look_at_clock(self, tick: int) -> None:
-        """Step 1 of an even tick: update what is owed; then, without a target or pending, choose."""
+    def look_at_clock(self, tick: int, *, asleep: bool = False, held: bool = False) -> None:
+        """Step 1 of an even tick: update what is owed; then, without a target or pending, choose.
+
+        Asleep, nothing is chosen; held, only what is forced.
+        """
         if self._mode == "none":
             return
-        # The k-th refresh, k = 1, 2, ..., is due at k * interval + phase.
-        due = max(0, (tick - self._phase) // self._interval)
-        self.owed = due - self._issued
-        if self.target is not None or self.pending:
+        # The k-th refresh, k = 1, 2, ..., is due at k * interval + phase, not counting time in self-refresh.
+        while self._next_due <= tick:
+            self.owed += 1
+            self._next_due += self._interval
+        if asleep or self.target is not None or self.pending:
             return
-        if self.owed >= max(1, self._postpone):
+        if held and not self.forced():
+            return
+        if self.forced():
+            self.behind = False
             if self._mode == "per_bank":
                 self.target = Target(self._in_order()[0], Command.REFpb)
             else:
@@ -85,10 +93,21 @@ class RefreshEngine:
         if self.target is not None:
             return
         if self.owed >= 1 or (self.owed > -self._pull_in and self._queues_empty()):
+            if self.behind and not self._queues_empty():
+                return
             if self._mode == "per_bank":
                 self.target = self._opportune_target(tick)
             else:
                 self.pending = self._queues_empty()
+
+    def forced(self) -> bool:
+        """Whether no refresh may be postponed any more."""
+        return self._mode != "none" and self.owed >= max(1, self._postpone)
+
+    def wake(self, stood_still: int) -> None:
+        """Wake: what is owed waits for empty queues; in self-refresh the clock stood still for so many ticks."""
+        self.behind = stood_still > 0 or self.owed >= 1
+        self._next_due += stood_still
 
     def blocked(self, bank: int) -> bool:
         """Whether the bank may get no ACT and no column command."""
@@ -113,10 +132,12 @@ class RefreshEngine:
     def record(self, command: Command, bank: int) -> None:
         """Take note of an issued command."""
         if command is Command.REFab:
-            self._issued += 1
+            self.issued += 1
+            self.owed -= 1
             self.pending = False
         elif command is Command.REFpb:
-            self._issued += 1
+            self.issued += 1
+            self.owed -= 1
             self.target = None
             # "after the last bank refreshed": by REFpb; an RFMpb does not move the cyclic order.
             self._last_refreshed = bank
@@ -125,6 +146,8 @@ class RefreshEngine:
                 self._set = set(range(self._banks))
         elif command is Command.RFMpb:
             self.target = None
+        if command in (Command.REFab, Command.REFpb, Command.RFMpb) and self.owed < 1:
+            self.behind = False
 
     def _queues_empty(self) -> bool:
         return all(len(queue) == 0 for queue in self._queues)

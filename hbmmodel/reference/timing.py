@@ -34,6 +34,10 @@ class Command(IntEnum):
     REFpb = 8
     RFMab = 9
     RFMpb = 10
+    PDE = 11
+    PDX = 12
+    SRE = 13
+    SRX = 14
 
 
 class Event(Enum):
@@ -368,6 +372,10 @@ class Bus:
         """Occupy the bus from `tick`."""
         self._free_at = tick + occupied_ticks
         self.last_pc = pc
+
+    def occupy(self, tick: int, occupied_ticks: int) -> None:
+        """Occupy the bus with a command of the channel, which is no pseudo-channel's turn."""
+        self._free_at = tick + occupied_ticks
 
     def order(self, pseudo_channels: int) -> tuple[int, ...]:
         """Put the pseudo-channel that did not issue the last command first; initially 0, then 1."""

@@ -13,7 +13,8 @@ import numpy as np
 
 from hbmmodel.device.model import CONFIDENCE
 from hbmmodel.device.ticks import SYMBOLS
-from hbmmodel.report.units import bytes_text, count_text, rate_text, share_text, time_text
+from hbmmodel.energy import COMPONENTS
+from hbmmodel.report.units import bytes_text, count_text, energy_text, rate_text, share_text, time_text
 from hbmmodel.result.summary import LOST
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ CAUSES = {
     "bank_group": "same bank group (tCCDL)",
     "sid": "other stack ID (tCCDR)",
     "command_bus": "command buses",
+    "power_state": "waking from power-down and self-refresh",
 }
 
 
@@ -90,6 +92,7 @@ def describe(result: Result) -> Report:
         _account(result),
         _latency(result),
         _rows(result),
+        _energy(result),
         _spread(result),
         _by_name(result),
         _operations(result),
@@ -124,7 +127,7 @@ def _headline(result: Result) -> tuple[str, ...]:
         f"{share_text(s['fraction_of_peak'])} of the {rate_text(s['peak_gb_per_s'] or 0)} peak."
     )
     causes = sorted(
-        ((share or 0, cause) for cause in LOST if cause != "data" and (share := s[f"lost_share_{cause}"])),
+        ((share or 0, cause) for cause in LOST if cause != "data" and (share := s.get(f"lost_share_{cause}"))),
         reverse=True,
     )
     sentences = [first]
@@ -141,7 +144,7 @@ def _account(result: Result) -> Section:
     data = s["lost_share_data"]
     if data is None:
         return Section(ACCOUNT_TITLE, ("No time passed.",))
-    rest = sorted(((s[f"lost_share_{c}"] or 0.0, c) for c in LOST if c != "data"), key=lambda pair: -pair[0])
+    rest = sorted(((s.get(f"lost_share_{c}") or 0.0, c) for c in LOST if c != "data"), key=lambda pair: -pair[0])
     return Section(
         ACCOUNT_TITLE,
         (),
@@ -227,6 +230,38 @@ def _rows(result: Result) -> Section:
         left=(0, 3),
     )
     return Section("Rows and commands", tuple(sentences), grid=grid)
+
+
+def _energy(result: Result) -> Section | None:
+    table, s, model = result.energy, result.summary, result.energy_model
+    total = float(table["pj"].sum())
+    if len(table) == 0 or total == 0:
+        return None
+    names = list(dict.fromkeys(table["component"].tolist()))
+
+    def of(name: str, column: str) -> float:
+        return float(table[column][table["component"] == name].sum())
+
+    def row(label: str, low: float, typical: float, high: float) -> tuple[str, ...]:
+        return label, energy_text(typical), share_text(typical / total), f"{energy_text(low)} to {energy_text(high)}"
+
+    low, high = (float(table[column].sum()) for column in ("pj_low", "pj_high"))
+    rows = [row(COMPONENTS.get(name, name), *(of(name, c) for c in ("pj_low", "pj", "pj_high"))) for name in names]
+
+    def span(value: float | None, unit: str) -> str:
+        if value is None:
+            return f"- {unit}"
+        return f"{value:.3g} {unit} ({value * low / total:.3g} to {value * high / total:.3g})"
+
+    sentences = (
+        f"{span(s['energy_pj_per_bit'], 'pJ/bit')}, {span(s['power_w_mean'], 'W')} on average.",
+        f"Energy set {model.get('chosen', '-')}: {model.get('title', '-')}.",
+        f"Toggle rate {model.get('toggle_rate')}, DBI on the pins {'on' if model.get('dbi') else 'off'}, leakage at "
+        f"{model.get('temperature_c')} deg C. Spans take every value at the same end "
+        "(hbmmodel energy show says where each is from).",
+    )
+    grid = Grid(("component", "energy", "share", "span"), (*rows, row("all", low, total, high)))
+    return Section("Energy", sentences, grid=grid)
 
 
 def _spread(result: Result) -> Section | None:
@@ -354,5 +389,7 @@ def _assumptions(result: Result) -> Section:
         if grade in by_confidence:
             sentences.append(f"{text}: {', '.join(by_confidence[grade])}.")
     if s["energy_pj"] is None:
-        sentences.append("Energy, power and temperature are not modelled; their keys are empty.")
+        sentences.append("Energy and power were not computed; their keys are empty.")
+    if s["temperature_c_max"] is None:
+        sentences.append("Temperature is an input of leakage and not modelled; its key is empty.")
     return Section("Assumptions", tuple(sentences))

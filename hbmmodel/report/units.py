@@ -5,7 +5,7 @@ Owns formatting only. Powers of ten throughout: GB = 10^9 bytes.
 
 from __future__ import annotations
 
-__all__ = ["bytes_text", "count_text", "rate_text", "share_text", "time_text"]
+__all__ = ["bytes_text", "count_text", "energy_text", "rate_text", "share_text", "time_text"]
 
 
 def _scaled(value: float, steps: tuple[tuple[float, str], ...]) -> str:
@@ -32,6 +32,15 @@ def time_text(value_ns: float | None) -> str:
     ('1.235 ms', '-')
     """
     return "-" if value_ns is None else _scaled(value_ns, ((1e9, "s"), (1e6, "ms"), (1e3, "us"), (1, "ns")))
+
+
+def energy_text(value_pj: float) -> str:
+    """An energy in pJ, nJ, uJ, mJ or J.
+
+    >>> energy_text(828.0), energy_text(3.2e12)
+    ('828 pJ', '3.2 J')
+    """
+    return _scaled(value_pj, ((1e12, "J"), (1e9, "mJ"), (1e6, "uJ"), (1e3, "nJ"), (1, "pJ")))
 
 
 def rate_text(value_gb_per_s: float) -> str:

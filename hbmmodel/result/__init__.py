@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from hbmmodel.result.histogram import Histogram
 from hbmmodel.result.result import Result
-from hbmmodel.result.summary import COUNTERS, KEYS, LOST
+from hbmmodel.result.summary import COUNTERS, KEYS, LOST, POWER_STATES
 from hbmmodel.result.table import Table
 
-__all__ = ["COUNTERS", "KEYS", "LOST", "Histogram", "Result", "Table"]
+__all__ = ["COUNTERS", "KEYS", "LOST", "POWER_STATES", "Histogram", "Result", "Table"]

@@ -10,7 +10,7 @@ import html
 import importlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hbmmodel.errors import HbmArgumentError, HbmInternalError
+from hbmmodel.result.energy import energy_model, energy_table, no_energy
 from hbmmodel.result.histogram import Histogram
-from hbmmodel.result.summary import COUNTERS, LOST, Number, summarise
+from hbmmodel.result.summary import COUNTERS, LOST, POWER_STATES, Number, exact_shares, summarise
 from hbmmodel.result.table import Table
 from hbmmodel.system import System
 
@@ -36,6 +37,7 @@ OPERATION_COLUMNS = (
     *("index", "name", "phase", "start_ns", "end_ns", "duration_ns", "bytes_read", "bytes_written"),
     *("bandwidth_gb_per_s", "row_hits", "row_misses", "row_conflicts"),
 )
+POWER_STATE_COLUMNS = ("stack", "state", "time_ns", "share")
 TIMELINE_COLUMNS = (
     *("epoch", "start_ns", "end_ns", "bytes_read", "bytes_written", "bandwidth_gb_per_s", "fraction_of_peak"),
     *("n_act", "n_ref"),
@@ -69,6 +71,9 @@ class Result:
     timeline : Table
         One row per epoch: ``epoch, start_ns, end_ns, bytes_read, bytes_written, bandwidth_gb_per_s,
         fraction_of_peak, n_act, n_ref``. The last epoch ends with the run.
+    power_states : Table
+        One row per stack and power state: ``stack, state, time_ns`` (of a mean pseudo-channel) and ``share`` (of its
+        time; those of a stack sum to 1.0). No rows in results saved by versions that did not count it.
     histogram : Histogram
         Read latencies in ticks.
     command_log : structured array (`hbmmodel.commands.COMMAND_DTYPE`) or None
@@ -77,6 +82,11 @@ class Result:
         What is known of the trace: name, format, hash, ... (JSON types).
     provenance : dict
         Version, host, command line, time (JSON types; see `hbmmodel.provenance`).
+    energy : Table
+        One row per stack and component: ``stack, component, pj_low, pj, pj_high`` (`hbmmodel.energy.COMPONENTS` says
+        what each holds). The sum of ``pj`` is ``energy_pj``. No rows in results of older versions.
+    energy_model : dict
+        What the energies assume: set, how it was chosen, toggle rate, DBI, temperature (JSON types).
     """
 
     system: System
@@ -84,10 +94,13 @@ class Result:
     channels: Table
     operations: Table
     timeline: Table
+    power_states: Table
     histogram: Histogram
     command_log: NDArray[Any] | None
     trace: dict[str, Any]
     provenance: dict[str, Any]
+    energy: Table = field(default_factory=no_energy)
+    energy_model: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def from_raw(
@@ -108,7 +121,8 @@ class Result:
         raw : mapping
             ``end_tick``; ``counters`` (name to int64 array, one element per pseudo-channel, index ``(stack
             * channels + channel) * pseudo_channels + pseudo_channel``); ``histogram``, ``histogram_edges``;
-            ``operations``, ``epochs``, ``command_log``, ``l2`` (each may be None or missing).
+            ``operations``, ``epochs``, ``command_log``, ``l2``, ``counts`` (`hbmmodel.energy.Counts`) (each may be
+            None or missing).
         provenance : mapping
             See `hbmmodel.provenance.collect`.
 
@@ -129,16 +143,26 @@ class Result:
         channels = _channels(system, end_tick, raw["counters"])
         _check_conservation(end_tick, channels, histogram)
         log = raw.get("command_log")
+        counts = raw.get("counts")
+        energy = no_energy() if counts is None else energy_table(system, counts)
+        extra = {
+            **trace_info,
+            "l2": raw.get("l2"),
+            "energy_pj": None if counts is None else float(energy["pj"].sum()),
+        }
         return cls(
             system=system,
-            summary=summarise(system, end_tick, channels, histogram, {**trace_info, "l2": raw.get("l2")}),
+            summary=summarise(system, end_tick, channels, histogram, extra),
             channels=channels,
             operations=_operations(system, raw.get("operations")),
             timeline=_timeline(system, end_tick, raw.get("epochs")),
+            power_states=power_states(system, channels),
             histogram=histogram,
             command_log=None if log is None else np.asarray(log),
             trace=dict(trace_info),
             provenance=dict(provenance),
+            energy=energy,
+            energy_model={} if counts is None else energy_model(system),
         )
 
     def save(self, directory: str | os.PathLike[str]) -> Path:
@@ -236,11 +260,20 @@ def _channels(system: System, end_tick: int, counters: Mapping[str, Any]) -> Tab
     return Table(columns)
 
 
+def _counts_power(channels: Table) -> bool:
+    return set(POWER_STATES.values()) <= set(channels.names)
+
+
 def _check_conservation(end_tick: int, channels: Table, histogram: Histogram) -> None:
     """What every finished run conserves; a broken law is a fault of the core and never a user's."""
     lost = np.sum([channels[counter] for counter in LOST.values()], axis=0)
+    whole = np.full(len(channels), end_tick, dtype=np.int64)
+    spent = whole
+    if _counts_power(channels):
+        spent = np.sum([channels[counter] for counter in POWER_STATES.values()], axis=0)
     for what, got, want in (
-        ("the account of the data bus", lost, np.full(len(channels), end_tick, dtype=np.int64)),
+        ("the time in all power states", spent, whole),
+        ("the account of the data bus", lost, whole),
         ("requests completed", channels["requests_out"], channels["requests_in"]),
     ):
         wrong = np.flatnonzero(got != want)
@@ -255,6 +288,29 @@ def _check_conservation(end_tick: int, channels: Table, histogram: Histogram) ->
         raise HbmInternalError(
             f"the latency histogram holds {histogram.n} reads of {timed}; please report this"
         )
+
+
+def power_states(system: System, channels: Table) -> Table:
+    """Make the table of power states from the counters of all pseudo-channels; no rows if they are missing."""
+    rows: list[tuple[int, str, float, float]] = []
+    tick_ns = float(system.tick_ps / 1000)
+    for stack in range(system.stacks) if _counts_power(channels) else ():
+        mine = channels["stack"] == stack
+        ticks = [int(channels[counter][mine].sum()) for counter in POWER_STATES.values()]
+        shares = exact_shares(ticks) if sum(ticks) else [0.0] * len(ticks)
+        n = int(mine.sum())
+        rows += [
+            (stack, state, spent / n * tick_ns, share)
+            for state, spent, share in zip(POWER_STATES, ticks, shares, strict=True)
+        ]
+    kinds = (np.int64, object, np.float64, np.float64)
+    columns = list(zip(*rows, strict=True)) or [()] * len(kinds)
+    return Table(
+        {
+            name: np.array(column, dtype=kind)
+            for name, column, kind in zip(POWER_STATE_COLUMNS, columns, kinds, strict=True)
+        }
+    )
 
 
 def _operations(system: System, raw: Mapping[str, Any] | None) -> Table:

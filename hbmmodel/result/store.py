@@ -5,7 +5,9 @@ checked by size and SHA-256 on loading); must not know what the numbers mean.
 
 Layout, version 1: ``result.json`` (identity, system, trace, provenance, and name, bytes and sha256 of each
 file), ``summary.parquet`` (one row; empty cell = None), ``channels.parquet``, ``operations.parquet``,
-``timeline.parquet``, ``histogram.parquet``, and ``commands.parquet`` if a command log was recorded.
+``timeline.parquet``, ``power_states.parquet``, ``energy.parquet`` and the object ``energy_model`` in ``result.json``
+(these three are missing in older results), ``histogram.parquet``, and ``commands.parquet`` if a command log was
+recorded.
 """
 
 from __future__ import annotations
@@ -24,8 +26,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hbmmodel.errors import HbmArgumentError, HbmError
+from hbmmodel.result.energy import no_energy
 from hbmmodel.result.histogram import Histogram
-from hbmmodel.result.result import Result
+from hbmmodel.result.result import Result, power_states
 from hbmmodel.result.summary import Number
 from hbmmodel.result.table import Table
 from hbmmodel.system import System
@@ -165,16 +168,22 @@ def load(directory: Path) -> Result:
             name: Table.read_parquet(directory / f"{name}.parquet")
             for name in ("channels", "operations", "timeline", "histogram")
         }
+        system = System.from_dict(manifest["system"])
         return Result(
-            system=System.from_dict(manifest["system"]),
+            system=system,
             summary=_read_summary(directory / "summary.parquet"),
             channels=tables["channels"],
             operations=tables["operations"],
             timeline=tables["timeline"],
+            power_states=Table.read_parquet(directory / "power_states.parquet")
+            if "power_states.parquet" in names
+            else power_states(system, tables["channels"]),
             histogram=Histogram.from_table(tables["histogram"]),
             command_log=_read_log(directory / "commands.parquet") if "commands.parquet" in names else None,
             trace=manifest["trace"],
             provenance=manifest["provenance"],
+            energy=Table.read_parquet(directory / "energy.parquet") if "energy.parquet" in names else no_energy(),
+            energy_model=dict(manifest.get("energy_model", {})),
         )
     except HbmError as error:
         raise HbmArgumentError(f"{directory}: {error}") from error
@@ -230,7 +239,9 @@ def _write(result: Result, work: Path) -> None:
     result.channels.write_parquet(work / "channels.parquet")
     result.operations.write_parquet(work / "operations.parquet")
     result.timeline.write_parquet(work / "timeline.parquet")
+    result.power_states.write_parquet(work / "power_states.parquet")
     result.histogram.to_table().write_parquet(work / "histogram.parquet")
+    result.energy.write_parquet(work / "energy.parquet")
     if result.command_log is not None:
         log = result.command_log
         Table({name: log[name] for name in log.dtype.names or ()}).write_parquet(work / "commands.parquet")
@@ -242,6 +253,7 @@ def _write(result: Result, work: Path) -> None:
         "system": result.system.to_dict(),
         "trace": result.trace,
         "provenance": result.provenance,
+        "energy_model": result.energy_model,
         "files": {
             path.name: {"bytes": path.stat().st_size, "sha256": _sha256(path)}
             for path in sorted(work.iterdir())

@@ -2,7 +2,7 @@
 
 Owns the keys and their formulas; must not know files or how the counters were made. The keys are the same
 for every system and trace. A value is an int, a float, or None where the question has no answer (latency
-without reads, energy before there is an energy model).
+without reads, temperature before there is a thermal model).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hbmmodel.result.table import Table
     from hbmmodel.system import System
 
-__all__ = ["COUNTERS", "KEYS", "LOST", "Number", "exact_shares", "summarise"]
+__all__ = ["COUNTERS", "KEYS", "LOST", "POWER_STATES", "Number", "exact_shares", "summarise"]
 
 Number = int | float | None
 
@@ -32,8 +32,21 @@ LOST = {
     "bank_group": "lost_bank_group",
     "sid": "lost_sid",
     "command_bus": "lost_command_bus",
+    "power_state": "lost_power_state",
 }
 """Account of the data bus of every pseudo-channel: cause to counter [ticks]; they sum to the run time."""
+
+POWER_STATES = {
+    "active_standby": "ticks_active_standby",
+    "precharged_standby": "ticks_precharged_standby",
+    "active_power_down": "ticks_active_power_down",
+    "precharged_power_down": "ticks_precharged_power_down",
+    "self_refresh": "ticks_self_refresh",
+}
+"""Power state to counter [ticks] of every pseudo-channel; they sum to the run time. A source of counters that knows no
+power states may leave them out, and `POWER_COUNTS`."""
+
+POWER_COUNTS = ("n_pde", "n_sre")
 
 COUNTERS = (
     *("n_act", "n_pre_pb", "n_pre_ab", "n_rd", "n_wr", "n_rda", "n_wra"),
@@ -55,6 +68,7 @@ _LOST_TEXT = {
     "bank_group": "tCCDL: bursts of one bank group",
     "sid": "tCCDR: bursts of another SID",
     "command_bus": "the row or column bus was taken",
+    "power_state": "the channel was waking from power-down or self-refresh",
 }
 
 KEYS: dict[str, str] = {
@@ -95,6 +109,8 @@ KEYS: dict[str, str] = {
     "n_ref_pb": "REFpb commands",
     "n_rfm_ab": "RFMab commands",
     "n_rfm_pb": "RFMpb commands",
+    "n_pde": "PDE commands, one per channel and entry to power-down",
+    "n_sre": "SRE commands, one per channel and entry to self-refresh",
     **{
         f"lost_share_{k}": f"share of the data-bus time in which {_LOST_TEXT[k]}; the shares sum to 1.0"
         for k in LOST
@@ -105,9 +121,9 @@ KEYS: dict[str, str] = {
     "l2_misses": "bursts that the filter passed on",
     "l2_writebacks": "dirty bursts that the filter wrote back",
     "l2_hit_rate": "l2_hits / (l2_hits + l2_misses)",
-    "energy_pj": "energy of the stacks [pJ]; None: there is no energy model yet",
-    "energy_pj_per_bit": "energy per bit moved [pJ/bit]; None as above",
-    "power_w_mean": "mean power of the stacks [W]; None as above",
+    "energy_pj": "energy of the stacks, typical values of the energy set [pJ]; Result.energy holds its parts and span",
+    "energy_pj_per_bit": "energy_pj over the bits of the data buses [pJ/bit]; None if nothing moved",
+    "power_w_mean": "energy_pj / time_ns [W]; None if no time passed",
     "temperature_c_max": "hottest temperature of any die [deg C]; None: there is no thermal model yet",
 }
 """Every key of a summary and its meaning, in order."""
@@ -157,7 +173,7 @@ def summarise(
     histogram : Histogram
         Read latencies in ticks.
     extra : mapping
-        What the counters do not hold: ``padding_bytes``, ``random_gathers`` and ``l2`` (None or
+        What the counters do not hold: ``padding_bytes``, ``random_gathers``, ``energy_pj`` and ``l2`` (None or
         ``hits``, ``misses``, ``writebacks``); each may be missing.
 
     Returns
@@ -170,6 +186,7 @@ def summarise(
     `Histogram.percentile`), never above the exact maximum.
     """
     total = {name: int(channels[name].sum(dtype=np.int64)) for name in COUNTERS}
+    entries = {name: int(channels[name].sum()) if name in channels.names else 0 for name in POWER_COUNTS}
     tick_ns = system.tick_ps / 1000
     moved = total["bytes_read"] + total["bytes_written"]
     over_bus = moved - total["reads_forwarded"] * system.device.organisation.burst_bytes
@@ -186,6 +203,7 @@ def summarise(
     lost = [total[counter] for counter in LOST.values()]
     shares: list[float] | list[None] = exact_shares(lost) if sum(lost) else [None] * len(lost)
     l2 = extra.get("l2")
+    energy = extra.get("energy_pj")
     summary: dict[str, Number] = {
         "time_ns": float(end_tick * tick_ns),
         "time_ticks": end_tick,
@@ -224,6 +242,7 @@ def summarise(
         "n_ref_pb": total["n_ref_pb"],
         "n_rfm_ab": total["n_rfm_ab"],
         "n_rfm_pb": total["n_rfm_pb"],
+        **entries,
         **{f"lost_share_{cause}": share for cause, share in zip(LOST, shares, strict=True)},
         **{f"lost_ticks_{cause}": ticks for cause, ticks in zip(LOST, lost, strict=True)},
         "random_gathers": extra.get("random_gathers"),
@@ -231,9 +250,9 @@ def summarise(
         "l2_misses": None if l2 is None else int(l2["misses"]),
         "l2_writebacks": None if l2 is None else int(l2["writebacks"]),
         "l2_hit_rate": None if l2 is None else _ratio(int(l2["hits"]), int(l2["hits"]) + int(l2["misses"])),
-        "energy_pj": None,
-        "energy_pj_per_bit": None,
-        "power_w_mean": None,
+        "energy_pj": energy,
+        "energy_pj_per_bit": energy / (8 * over_bus) if energy is not None and over_bus else None,
+        "power_w_mean": energy / float(1000 * end_tick * tick_ns) if energy is not None and end_tick else None,
         "temperature_c_max": None,
     }
     assert tuple(summary) == tuple(KEYS)

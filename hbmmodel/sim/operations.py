@@ -1,6 +1,6 @@
-"""Operations into the core: waves of independent operations, their operands checked and handed over.
+"""Operations into the core: when each of them starts, its operands checked and handed over.
 
-Owns the grouping and the issue modes of operations; must not know requests or results.
+Owns the issue modes of operations; must not know requests or results.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hbmmodel.errors import HbmAddressError, HbmArgumentError
+from hbmmodel.sim.dependences import IN_FLIGHT_MAX, Dependences
 from hbmmodel.sim.progress import Bar, Moved
 from hbmmodel.system import System
 from hbmmodel.trace.access import BYTES_MAX, DIMS_MAX
@@ -21,54 +22,9 @@ if TYPE_CHECKING:
     from hbmmodel._core import CoreSystem
     from hbmmodel.trace import Access, Operation, OpTrace
 
-__all__ = ["WAVE_MAX", "run_operations", "waves"]
+__all__ = ["run_operations"]
 
-#: Operations that may run at the same time; also what is held of a trace at once.
-WAVE_MAX = 64
 TICK_MAX = 1 << 60
-
-
-def waves(operations: Iterable[Operation], limit: int = WAVE_MAX) -> Iterator[list[Operation]]:
-    """Group operations, in order, into waves whose members do not depend on each other.
-
-    Two operations depend on each other when one writes bytes of a span that the other reads or writes.  A wave ends
-    before the first operation that depends on a member, so the start of every wave is the end of all that its members
-    wait for.
-
-    Parameters
-    ----------
-    operations : iterable of Operation
-    limit : int
-        Members of a wave at most.
-
-    Examples
-    --------
-    >>> from hbmmodel.trace import Access, Operation
-    >>> def op(i, *accesses):
-    ...     return Operation(i, i, "op", "", 0, 0, tuple(Access(w, 0, a, 64) for w, a in accesses))
-    >>> [[o.index for o in w] for w in waves([op(0, (True, 0)), op(1, (True, 64)), op(2, (False, 0))])]
-    [[0, 1], [2]]
-    """
-    wave: list[Operation] = []
-    reads: list[tuple[int, int]] = []
-    writes: list[tuple[int, int]] = []
-
-    def meets(spans: list[tuple[int, int]], low: int, high: int) -> bool:
-        return any(low < end and begin < high for begin, end in spans)
-
-    for operation in operations:
-        spans = [(access.is_write, *access.span) for access in operation.accesses]
-        depends = any(
-            meets(writes, low, high) or (is_write and meets(reads, low, high)) for is_write, low, high in spans
-        )
-        if wave and (depends or len(wave) == limit):
-            yield wave
-            wave, reads, writes = [], [], []
-        wave.append(operation)
-        for is_write, low, high in spans:
-            (writes if is_write else reads).append((low, high))
-    if wave:
-        yield wave
 
 
 def run_operations(
@@ -81,35 +37,126 @@ def run_operations(
     wrap: bool,
     progress: bool,
 ) -> None:
-    """Feed all operations of a trace, wave by wave (closed) or batch by batch."""
+    """Feed all operations of a trace: each when what it depends on has ended (closed), at its time, or at once."""
     total = sum(a.n_bytes for o in trace.operations() for a in o.accesses) if progress else None
-    operations = _checked(trace.operations(), trace.name)
-    grouped = waves(operations) if mode == "closed" else _batches(operations, mode)
-    first_time_ns: int | None = None
-    start = 0
     with Bar(progress, total, os.path.basename(trace.name)) as bar:
-        for wave in grouped:
-            if mode == "paced":
-                first_time_ns = wave[0].time_ns if first_time_ns is None else first_time_ns
-                start = max(start, _ticks_of_ns(wave[0].time_ns - first_time_ns, system, trace.name))
-            accesses, owners, n_bytes = _accesses(wave, moved, start)
-            try:
-                end = core.wave(accesses, start, tile, mode == "closed", wrap)
-            except (HbmAddressError, HbmArgumentError) as error:
-                raise _outside(error, owners, system, trace) from None
-            if mode == "closed":
-                start = end + max(2, system.host_ticks)
-                start += start & 1
-            bar.add(n_bytes)
+        feed = _Feed(core, system, trace, moved, tile, wrap, bar)
+        operations = _checked(trace.operations(), trace.name)
+        if mode == "closed":
+            _run_closed(feed, operations, system)
+        else:
+            _run_open(feed, operations, mode)
     if not moved.names:
         raise HbmArgumentError(f"{trace.name}: no operation moves any data; nothing to simulate")
+
+
+class _Feed:
+    """Hands operations to the core and keeps track of them."""
+
+    def __init__(
+        self, core: CoreSystem, system: System, trace: OpTrace, moved: Moved, tile: int, wrap: bool, bar: Bar
+    ) -> None:
+        self.core = core
+        self.trace = trace
+        self.tick_ps = system.tick_ps
+        self._system = system
+        self._moved = moved
+        self._tile = tile
+        self._wrap = wrap
+        self._bar = bar
+
+    def submit(self, operation: Operation, number: int, start: int) -> bool:
+        """Put it in flight; False when it must wait for others to end."""
+        try:
+            return self.core.submit(_accesses(operation), number, start, self._tile, self._wrap)
+        except (HbmAddressError, HbmArgumentError) as error:
+            raise self._outside(error, operation) from None
+
+    def started(self, operation: Operation, number: int, start: int) -> None:
+        """Keep the record of an operation in flight."""
+        moved = self._moved
+        while len(moved.names) <= number:
+            moved.names.append("")
+            moved.phases.append("")
+            moved.indices.append(0)
+            moved.start_ticks.append(0)
+        moved.names[number] = operation.name
+        moved.phases[number] = operation.phase
+        moved.indices[number] = operation.index
+        moved.start_ticks[number] = start
+        moved.records += 1
+        for access in operation.accesses:
+            moved.runs += access.n_runs
+            moved.bytes_asked += access.n_bytes
+
+    def ended(self, operation: Operation) -> None:
+        """Show that it is done."""
+        self._bar.add(sum(access.n_bytes for access in operation.accesses))
+
+    def _outside(self, error: Exception, operation: Operation) -> Exception:
+        bad = error.args[1] if len(error.args) > 1 else -1
+        if not 0 <= bad < len(operation.accesses):
+            return type(error)(f"{self.trace.name}: {error.args[0] if error.args else error}")
+        low, high = operation.accesses[bad].span
+        return type(error)(
+            f"{self.trace.name}: operation {operation.index} ({operation.name}), operand {bad}: {error.args[0]}: bytes "
+            f"{low:#x}..{high:#x}, capacity {self._system.capacity_bytes:#x}; use more stacks, a larger variant, or "
+            "wrap=True"
+        )
+
+
+def _run_closed(feed: _Feed, operations: Iterator[Operation], system: System) -> None:
+    program = Dependences()
+    waiting: dict[int, Operation] = {}
+    in_flight: dict[int, Operation] = {}
+    more = True
+    start = 0
+    while True:
+        while more and program.has_room():
+            operation = next(operations, None)
+            if operation is None:
+                more = False
+            else:
+                waiting[program.add(operation)] = operation
+        for number in program.ready():
+            if not feed.submit(waiting[number], number, start):
+                break
+            program.start(number)
+            in_flight[number] = waiting.pop(number)
+            feed.started(in_flight[number], number, start)
+        if not in_flight:
+            return
+        number, end = feed.core.next_end()
+        program.end(number)
+        feed.ended(in_flight.pop(number))
+        start = end + max(2, system.host_ticks)
+        start += start & 1
+
+
+def _run_open(feed: _Feed, operations: Iterator[Operation], mode: str) -> None:
+    first_time_ns: int | None = None
+    start = 0
+    number = 0
+    for batch in _batches(operations, mode):
+        if mode == "paced":
+            first_time_ns = batch[0].time_ns if first_time_ns is None else first_time_ns
+            start = max(start, _ticks_of_ns(batch[0].time_ns - first_time_ns, feed))
+        for operation in batch:
+            if not feed.submit(operation, number, start):
+                feed.core.accept()
+                feed.submit(operation, number, start)
+            feed.started(operation, number, start)
+            number += 1
+        feed.core.accept()
+        for operation in batch:
+            feed.ended(operation)
 
 
 def _batches(operations: Iterable[Operation], mode: str) -> Iterator[list[Operation]]:
     """Operations that are offered together: one time stamp each, or as many as are held."""
     batch: list[Operation] = []
     for operation in operations:
-        if batch and (mode == "paced" or len(batch) == WAVE_MAX):
+        if batch and (mode == "paced" or len(batch) == IN_FLIGHT_MAX):
             yield batch
             batch = []
         batch.append(operation)
@@ -142,51 +189,22 @@ def _problem(access: Access) -> tuple[type[HbmArgumentError | HbmAddressError], 
     return None
 
 
-def _ticks_of_ns(time_ns: int, system: System, name: str) -> int:
-    tick = -int(-Fraction(time_ns) * 1000 // system.tick_ps)
+def _ticks_of_ns(time_ns: int, feed: _Feed) -> int:
+    tick = -int(-Fraction(time_ns) * 1000 // feed.tick_ps)
     if not 0 <= tick < TICK_MAX:
         raise HbmArgumentError(
-            f"{name}: an operation starts {time_ns} ns after the first one; times must ascend and stay below "
-            "2**60 ticks; use mode='closed'"
+            f"{feed.trace.name}: an operation starts {time_ns} ns after the first one; times must ascend and stay "
+            "below 2**60 ticks; use mode='closed'"
         )
     return tick
 
 
-def _accesses(
-    wave: list[Operation], moved: Moved, start: int
-) -> tuple[list[tuple[Any, ...]], list[tuple[Operation, int]], int]:
-    """The wave as the core takes it, who each access belongs to, and its bytes."""
+def _accesses(operation: Operation) -> list[tuple[Any, ...]]:
+    """The operands as the core takes them."""
     accesses: list[tuple[Any, ...]] = []
-    owners: list[tuple[Operation, int]] = []
-    n_bytes = 0
-    for operation in wave:
-        number = len(moved.names)
-        moved.names.append(operation.name)
-        moved.phases.append(operation.phase)
-        moved.indices.append(operation.index)
-        moved.start_ticks.append(start)
-        for k, access in enumerate(operation.accesses):
-            offsets = access.row_offsets
-            if offsets is not None:
-                offsets = np.ascontiguousarray(offsets, dtype=np.int64)
-            accesses.append((access.base_address, access.run_bytes, access.dims, offsets, access.is_write, number))
-            owners.append((operation, k))
-            n_bytes += access.n_bytes
-            moved.runs += access.n_runs
-    moved.bytes_asked += n_bytes
-    moved.records += len(wave)
-    return accesses, owners, n_bytes
-
-
-def _outside(
-    error: Exception, owners: list[tuple[Operation, int]], system: System, trace: OpTrace
-) -> Exception:
-    bad = error.args[1] if len(error.args) > 1 else -1
-    if not 0 <= bad < len(owners):
-        return type(error)(f"{trace.name}: {error.args[0] if error.args else error}")
-    operation, k = owners[bad]
-    low, high = operation.accesses[k].span
-    return type(error)(
-        f"{trace.name}: operation {operation.index} ({operation.name}), operand {k}: {error.args[0]}: bytes "
-        f"{low:#x}..{high:#x}, capacity {system.capacity_bytes:#x}; use more stacks, a larger variant, or wrap=True"
-    )
+    for access in operation.accesses:
+        offsets = access.row_offsets
+        if offsets is not None:
+            offsets = np.ascontiguousarray(offsets, dtype=np.int64)
+        accesses.append((access.base_address, access.run_bytes, access.dims, offsets, access.is_write))
+    return accesses

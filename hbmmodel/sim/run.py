@@ -94,12 +94,11 @@ def simulate(
         From `hbmmodel.read_trace` or `Trace.from_requests`.
     mode : {"asap", "paced", "closed"}, optional
         ``asap``: everything is offered as early as it is accepted.  ``paced``: requests arrive, and operations start,
-        at the trace's time stamps.  ``closed``: operations are grouped in waves; a wave starts when all of the wave
-        before it, and so all that its operations depend on, have finished, one host round trip later.  An operation
-        may so start later than its own dependencies would let it (see `waves`).  Default: ``closed`` for operations;
-        for requests ``paced`` if they have times, else ``asap``.
+        at the trace's time stamps.  ``closed``: an operation starts one host round trip after the last of those that
+        it depends on (see `Dependences`) has ended.  Default: ``closed`` for operations; for requests ``paced`` if
+        they have times, else ``asap``.
     order : {"tile", "stream"}
-        Operands of the operations of a wave take turns, or come one after the other.
+        Operands of the operations in flight take turns, or come one after the other.
     tile_bytes : int, optional
         Bytes of a turn in one pseudo-channel; default 1024.
     l2 : L2 or int, optional
@@ -164,6 +163,7 @@ def simulate(
         raise HbmArgumentError(f"l2 must be an L2 or its size in bytes, not {l2!r}")
     if cache is not None and not operations:
         raise HbmArgumentError("l2 filters operations; a trace of requests is taken as what the memory sees")
+    system.energies()  # a malformed energy set is told before the run
     core = _make_core(system, threads, command_log, epoch_ns, cache)
     moved = Moved()
     if isinstance(trace, OpTrace):
@@ -229,6 +229,7 @@ def _wrap(
     cache: L2 | None,
 ) -> Result:
     from hbmmodel import _core
+    from hbmmodel.energy import Counts, Geometry
     from hbmmodel.provenance import collect
     from hbmmodel.result import Result
 
@@ -268,6 +269,9 @@ def _wrap(
         "epochs": core.epochs(),
         "command_log": core.commands() if command_log else None,
         "l2": core.l2_counts() if cache is not None else None,
+        "counts": Counts.from_core(
+            Geometry.of(system.device, system.stacks), system.tick_ps, end_tick, core.bank_counters(), counters
+        ),
     }
     information = {
         "name": trace.name,

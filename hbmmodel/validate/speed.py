@@ -97,7 +97,7 @@ def _system() -> System:
 def _tensors(bursts: int) -> tuple[System, OpTrace]:
     """Matrix-vector products of one Llama-3.1-8B decoder layer (bf16) and its cache of 8192 tokens.
 
-    Each reads what the one before it has written: else they would run at the same time, as one wave.
+    Each reads what the one before it has written: else they would run at the same time.
     """
     attention = [(4096, 4096), (1024, 4096), (1024, 4096), (8192, 1024), (8192, 1024), (4096, 4096)]
     shapes = [*attention, (14336, 4096), (14336, 4096), (4096, 14336)]

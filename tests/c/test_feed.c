@@ -115,6 +115,66 @@ static void a_feed_can_be_filled_again(void)
     hbm_feed_free(&feed);
 }
 
+/* Streams that start later stay out of the turns until they are let in, then come behind the others. */
+static void streams_join_at_their_start(void)
+{
+    static const int64_t order[] = {0, 1, 100, 101, 200, 201, 2, 3, 102, 103, 202, 203, 4, 5, 6, 7};
+    hbm_feed_t feed = {.map = map};
+
+    REQUIRE(setup());
+    feed.map = map;
+    CHECK_EQ(hbm_feed_add(&feed, 0, 1, false, 0, 8), 0);
+    CHECK(hbm_feed_start(&feed, 10, 2)); /* it was empty */
+    CHECK_EQ(feed.arrival, 10);
+    CHECK_EQ(hbm_feed_add(&feed, 0, 2, false, 100, 104), 0); /* the same operand number, of another operation */
+    CHECK(!hbm_feed_start(&feed, 20, 2));
+    CHECK_EQ(hbm_feed_add(&feed, 0, 3, true, 200, 204), 0);
+    CHECK(!hbm_feed_start(&feed, 30, 2));
+    CHECK_EQ(hbm_feed_next_start(&feed), 20);
+    CHECK(!hbm_feed_join(&feed, 19));
+    CHECK_EQ(feed.n_streams, 1);
+    for (int i = 0; i < 16; i++) {
+        if (i == 1) {
+            CHECK(!hbm_feed_join(&feed, 20));
+            CHECK_EQ(feed.n_streams, 2);
+        } else if (i == 3) {
+            CHECK(!hbm_feed_join(&feed, 30));
+            CHECK_EQ(hbm_feed_next_start(&feed), HBM_NEVER);
+        }
+        CHECK(feed.valid);
+        CHECK_EQ(feed.arrival, 10);
+        check_place(&feed, order[i]);
+        CHECK_EQ(feed.gone, 0);
+        hbm_feed_step(&feed);
+        if (i == 9 || i == 11 || i == 15) { /* the last of operations 2, 3 and 1 */
+            CHECK_EQ(feed.gone, i == 9 ? 3 : i == 11 ? 4 : 2);
+            feed.gone = 0;
+        }
+    }
+    CHECK(!feed.valid);
+    hbm_feed_free(&feed);
+}
+
+static void intervals_behind_all_streams_are_forgotten(void)
+{
+    hbm_feed_t feed = {.map = map};
+
+    REQUIRE(setup());
+    feed.map = map;
+    for (int i = 0; i < 2000; i++) { /* there is always one stream left */
+        CHECK_EQ(hbm_feed_add(&feed, 0, i, false, 4 * i, 4 * i + 2), 0);
+        hbm_feed_start(&feed, i, 1);
+        hbm_feed_join(&feed, i);
+        if (i > 0) {
+            hbm_feed_step(&feed);
+            hbm_feed_step(&feed);
+        }
+    }
+    CHECK(feed.valid);
+    CHECK(feed.interval_capacity <= 64);
+    hbm_feed_free(&feed);
+}
+
 static void requests_come_out_as_they_went_in(void)
 {
     hbm_feed_t feed = {.map = NULL};
@@ -180,6 +240,7 @@ static void running_out_of_memory_is_reported(void)
     CHECK_EQ(faults_live(), 0);
 }
 
-TESTS(T(operands_take_turns), T(a_feed_can_be_filled_again), T(requests_come_out_as_they_went_in),
+TESTS(T(operands_take_turns), T(a_feed_can_be_filled_again), T(streams_join_at_their_start),
+      T(intervals_behind_all_streams_are_forgotten), T(requests_come_out_as_they_went_in),
       T(numbered_requests_carry_their_number),
       T(running_out_of_memory_is_reported))

@@ -6,12 +6,13 @@
 
 static void every_policy_is_named_and_described(void)
 {
-    int n[3] = {0, 0, 0};
+    int n[4] = {0, 0, 0, 0};
     for (int32_t i = 0; hbm_policy_info(i) != NULL; i++) {
         const hbm_policy_info_t *info = hbm_policy_info(i);
         n[0] += strcmp(info->kind, "scheduler") == 0;
         n[1] += strcmp(info->kind, "page_policy") == 0;
         n[2] += strcmp(info->kind, "refresh") == 0;
+        n[3] += strcmp(info->kind, "power") == 0;
         CHECK(strlen(info->name) > 0);
         CHECK(strlen(info->text) > 0);
         CHECK(info->parameters != NULL);
@@ -19,11 +20,12 @@ static void every_policy_is_named_and_described(void)
             const hbm_policy_info_t *other = hbm_policy_info(k);
             CHECK(strcmp(info->kind, other->kind) != 0 || strcmp(info->name, other->name) != 0);
         }
-        CHECK_EQ(n[0] + n[1] + n[2], i + 1); /* no other kinds */
+        CHECK_EQ(n[0] + n[1] + n[2] + n[3], i + 1); /* no other kinds */
     }
-    CHECK(n[0] >= 3 && n[1] >= 3 && n[2] >= 3);
+    CHECK(n[0] >= 3 && n[1] >= 3 && n[2] >= 3 && n[3] >= 3);
     CHECK(hbm_policy_info(-1) == NULL);
     CHECK(hbm_scheduler(n[0]) == NULL && hbm_page_policy(n[1]) == NULL && hbm_refresh_policy(n[2]) == NULL);
+    CHECK(hbm_power_policy(n[3]) == NULL && hbm_power_policy(-1) == NULL);
     CHECK(hbm_scheduler(-1) == NULL && hbm_page_policy(-1) == NULL && hbm_refresh_policy(-1) == NULL);
 }
 
@@ -54,6 +56,12 @@ static void nonsense_is_refused(void)
     REFUSED(page, 99);
     REFUSED(refresh, -1);
     REFUSED(refresh, 99);
+    REFUSED(power, -1);
+    REFUSED(power, 99);
+    REFUSED(power_down_ticks, -1);
+    REFUSED(power_down_ticks, INT64_MAX);
+    REFUSED(self_refresh_ticks, -1);
+    REFUSED(self_refresh_ticks, INT64_MAX);
     REFUSED(cap, 0);
     REFUSED(timeout_ticks, -1);
     REFUSED(timeout_ticks, INT64_MAX);

@@ -50,7 +50,7 @@ static hbm_policy_t usual_policy(void)
 
 /* Everything a finished system says. */
 typedef struct {
-    int64_t end, wave_end, n_commands, epoch_ticks, n_epochs;
+    int64_t end, last_end, n_commands, epoch_ticks, n_epochs;
     int64_t counters[STACKS * 4 * 64];
     uint64_t histogram[HBM_HISTOGRAM_BUCKETS];
     int64_t epochs[HBM_EPOCHS * 4];
@@ -74,16 +74,43 @@ static int64_t total(const answer_t *a, const char *name)
 /* Three operations: two rows of operands streamed together, a strided write, a gather. */
 static const int64_t gather[] = {0, 64 * 100, 64 * 7, 64 * 5000, 32};
 static const hbm_access_t accesses[] = {
-    {.base = 0, .run_bytes = 100000, .operation = 0},
-    {.base = 300000, .run_bytes = 50001, .operation = 0, .is_write = true},
-    {.base = 4096, .run_bytes = 256, .n_dims = 2, .count = {4, 10}, .stride = {65536, 1024}, .operation = 1,
-     .is_write = true},
-    {.base = 128, .run_bytes = 64, .offsets = gather, .n_offsets = 5, .operation = 2},
+    {.base = 0, .run_bytes = 100000},
+    {.base = 300000, .run_bytes = 50001, .is_write = true},
+    {.base = 4096, .run_bytes = 256, .n_dims = 2, .count = {4, 10}, .stride = {65536, 1024}, .is_write = true},
+    {.base = 128, .run_bytes = 64, .offsets = gather, .n_offsets = 5},
 };
 enum { N_ACCESSES = sizeof accesses / sizeof accesses[0] };
 
-/* The requests: first half with times, second half as fast as accepted.  The wave: the accesses above. */
-typedef enum { REQUESTS = 1, WAVE = 2, BOTH = 3 } input_t;
+/* Which operation each of them belongs to. */
+static const int32_t owner[] = {0, 0, 1, 2};
+
+/* Puts operations in flight, operation owner[i] with access i, and waits for their ends; *end is the last of them. */
+static int run_operations(hbm_system_t *system, const hbm_access_t *list, const int32_t *owners, int32_t n, int64_t start,
+                          int32_t tile, bool wrap, int64_t *end, int32_t *bad)
+{
+    int ret = 0;
+
+    *bad = -1;
+    for (int32_t i = 0, k; i < n && ret == 0; i = k) {
+        for (k = i + 1; k < n && owners[k] == owners[i]; k++) {
+        }
+        ret = hbm_system_submit(system, list + i, k - i, owners[i], start, tile, wrap, bad);
+        *bad += *bad >= 0 ? i : 0;
+    }
+    for (int32_t i = 0; i < n && ret == 0; i++) {
+        int32_t which = -1;
+        int64_t before = i > 0 ? *end : 0;
+        if (i > 0 && owners[i] == owners[i - 1]) {
+            continue;
+        }
+        ret = hbm_system_next_end(system, &which, end);
+        CHECK(ret != 0 || (which >= 0 && *end >= before));
+    }
+    return ret;
+}
+
+/* The requests: first half with times, second half as fast as accepted.  The operations: those above. */
+typedef enum { REQUESTS = 1, OPERATIONS = 2, BOTH = 3 } input_t;
 
 static int run(const hbm_policy_t *policy, int32_t threads, input_t input, answer_t *a)
 {
@@ -99,8 +126,8 @@ static int run(const hbm_policy_t *policy, int32_t threads, input_t input, answe
         ret = hbm_system_requests(system, address, is_write, tick, half, false, &bad);
         ret = ret != 0 ? ret : hbm_system_requests(system, address + half, is_write + half, NULL, half, false, &bad);
     }
-    if (ret == 0 && (input & WAVE)) {
-        ret = hbm_system_wave(system, accesses, N_ACCESSES, 20000, 8, true, false, &a->wave_end, &bad_access);
+    if (ret == 0 && (input & OPERATIONS)) {
+        ret = run_operations(system, accesses, owner, N_ACCESSES, 20000, 8, false, &a->last_end, &bad_access);
     }
     ret = ret != 0 ? ret : hbm_system_finish(system, &a->end);
     if (ret == 0) {
@@ -109,8 +136,8 @@ static int run(const hbm_policy_t *policy, int32_t threads, input_t input, answe
         hbm_system_histogram(system, a->histogram);
         a->n_epochs = hbm_system_epochs(system, &a->epoch_ticks);
         CHECK_EQ(hbm_system_epoch_table(system, a->n_epochs, a->epochs), 0);
-        CHECK_EQ(hbm_system_operations(system, 0, input & WAVE ? 3 : 0, a->operations), 0);
-        CHECK_EQ(hbm_system_operations(system, input & WAVE ? 1 : 0, 3, a->operations), HBM_ERR_BAD_ARGUMENT);
+        CHECK_EQ(hbm_system_operations(system, 0, input & OPERATIONS ? 3 : 0, a->operations), 0);
+        CHECK_EQ(hbm_system_operations(system, input & OPERATIONS ? 1 : 0, 3, a->operations), HBM_ERR_BAD_ARGUMENT);
         a->n_commands = hbm_system_n_commands(system);
         a->commands = malloc((size_t)(a->n_commands + 1) * sizeof *a->commands);
         ret = a->commands == NULL ? HBM_ERR_NO_MEMORY : 0;
@@ -127,7 +154,7 @@ static int run(const hbm_policy_t *policy, int32_t threads, input_t input, answe
 static void check_same(const answer_t *a, const answer_t *b)
 {
     CHECK_EQ(a->end, b->end);
-    CHECK_EQ(a->wave_end, b->wave_end);
+    CHECK_EQ(a->last_end, b->last_end);
     CHECK(memcmp(a->counters, b->counters, sizeof a->counters) == 0);
     CHECK(memcmp(a->histogram, b->histogram, sizeof a->histogram) == 0);
     CHECK_EQ(a->epoch_ticks, b->epoch_ticks);
@@ -186,7 +213,7 @@ static void every_byte_of_an_operation_is_moved_once(void)
     int64_t end = 0;
 
     REQUIRE(setup());
-    REQUIRE(run(&policy, 1, WAVE, &a) == 0);
+    REQUIRE(run(&policy, 1, OPERATIONS, &a) == 0);
     CHECK_EQ(a.operations[0].bursts_read, (100000 + 63) / 64);
     /* From byte 300000, which is inside a burst. */
     CHECK_EQ(a.operations[0].bursts_written, (300000 + 50001 + 63) / 64 - 300000 / 64);
@@ -198,8 +225,8 @@ static void every_byte_of_an_operation_is_moved_once(void)
         CHECK(o->row_hits + o->row_misses + o->row_conflicts <= o->bursts_read + o->bursts_written);
         end = hbm_max(end, o->end_tick);
     }
-    CHECK_EQ(a.wave_end, end);
-    check_conservation(&a, WAVE);
+    CHECK_EQ(a.last_end, end);
+    check_conservation(&a, OPERATIONS);
     free(a.commands);
 }
 
@@ -227,7 +254,7 @@ static void the_log_is_ordered_and_complete(void)
     int64_t reads = 0;
 
     REQUIRE(setup());
-    REQUIRE(run(&policy, 2, WAVE, &a) == 0);
+    REQUIRE(run(&policy, 2, OPERATIONS, &a) == 0);
     for (int64_t i = 0; i < a.n_commands; i++) {
         const hbm_command_t *c = &a.commands[i], *before = i > 0 ? &a.commands[i - 1] : c;
         const int here = c->stack * 2 + c->channel, there = before->stack * 2 + before->channel;
@@ -244,7 +271,7 @@ static void threads_change_nothing(void)
     REQUIRE(setup());
     for (int scheduler = 0; scheduler < 3; scheduler++) {
         hbm_policy_t policy = usual_policy();
-        const input_t input = scheduler == 1 ? REQUESTS : WAVE;
+        const input_t input = scheduler == 1 ? REQUESTS : OPERATIONS;
         policy.scheduler = policy.page = scheduler;
         REQUIRE(run(&policy, 1, input, &one) == 0);
         for (int32_t threads = 2; threads <= 9; threads += 7) {
@@ -263,7 +290,7 @@ static void skipping_changes_nothing(void)
     for (int page = 0; page < 3; page++) {
         hbm_policy_t policy = usual_policy();
         policy.page = page;
-        const input_t input = page == 1 ? WAVE : REQUESTS;
+        const input_t input = page == 1 ? OPERATIONS : REQUESTS;
         policy.refresh = page == 1;
         REQUIRE(run(&policy, 1, input, &skipped) == 0);
         policy.skip = false;
@@ -284,11 +311,11 @@ static void two_systems_do_not_disturb_each_other(void)
     int32_t bad_access = 0;
 
     REQUIRE(setup());
-    REQUIRE(run(&policy, 1, WAVE, &alone) == 0);
+    REQUIRE(run(&policy, 1, OPERATIONS, &alone) == 0);
     REQUIRE(hbm_system_create(device, map, &policy, 1, &a) == 0);
     REQUIRE(hbm_system_create(device, map, &policy, 2, &b) == 0);
     CHECK_EQ(hbm_system_requests(b, address, is_write, NULL, N_REQUESTS, false, &bad), 0);
-    CHECK_EQ(hbm_system_wave(a, accesses, N_ACCESSES, 20000, 8, true, false, &end, &bad_access), 0);
+    CHECK_EQ(run_operations(a, accesses, owner, N_ACCESSES, 20000, 8, false, &end, &bad_access), 0);
     CHECK_EQ(hbm_system_finish(b, &end), 0);
     hbm_system_free(b);
     CHECK_EQ(hbm_system_finish(a, &end), 0);
@@ -316,10 +343,10 @@ static void addresses_outside_are_named_before_anything_runs(void)
     CHECK_EQ(bad, 2);
     CHECK_EQ(hbm_system_requests(system, outside, is_write, NULL, 3, true, &bad), 0);
     access.base = capacity - 64;
-    CHECK_EQ(hbm_system_wave(system, &access, 1, 0, 0, true, false, &end, &bad_access), 0);
+    CHECK_EQ(run_operations(system, &access, owner, 1, 0, 0, false, &end, &bad_access), 0);
     CHECK_EQ(bad_access, -1);
     access.base = capacity - 63; /* the last byte is outside */
-    CHECK_EQ(hbm_system_wave(system, &access, 1, 0, 0, true, false, &end, &bad_access), HBM_ERR_ADDRESS);
+    CHECK_EQ(run_operations(system, &access, owner, 1, end + 60, 0, false, &end, &bad_access), HBM_ERR_ADDRESS);
     CHECK_EQ(bad_access, 0);
     hbm_system_free(system);
 }
@@ -336,7 +363,7 @@ static void wrapping_reads_what_lies_behind_the_end_at_the_start(void)
     REQUIRE(setup());
     REQUIRE(hbm_system_create(device, map, &policy, 1, &system) == 0);
     access.base = (int64_t)hbm_map_capacity_bytes(map) - 64 * 1000;
-    CHECK_EQ(hbm_system_wave(system, &access, 1, 0, 0, true, true, &end, &bad), 0);
+    CHECK_EQ(run_operations(system, &access, owner, 1, 0, 0, true, &end, &bad), 0);
     CHECK_EQ(hbm_system_operations(system, 0, 1, &result), 0);
     CHECK_EQ(result.bursts_read, 2000);
     hbm_system_free(system);
@@ -359,7 +386,6 @@ static void accesses_that_make_no_sense_are_refused(void)
         {.base = 0, .run_bytes = 64, .n_dims = 1, .count = {2}, .stride = {-64}},
         {.base = 64, .run_bytes = 64, .n_dims = 1, .count = {2}, .stride = {INT64_MAX}},
         {.base = 0, .run_bytes = 64, .n_dims = 2, .count = {3, 1}, .stride = {INT64_MAX / 2, 1}},
-        {.base = 0, .run_bytes = 64, .operation = -1},
     };
     const hbm_policy_t policy = usual_policy();
 
@@ -367,11 +393,10 @@ static void accesses_that_make_no_sense_are_refused(void)
     for (size_t i = 0; i < sizeof broken / sizeof broken[0]; i++) {
         hbm_system_t *system = NULL;
         const hbm_access_t both[] = {accesses[0], broken[i]};
-        int64_t end = 0;
         int32_t bad = 0;
         int ret;
         REQUIRE(hbm_system_create(device, map, &policy, 1, &system) == 0);
-        ret = hbm_system_wave(system, both, 2, 0, 0, true, false, &end, &bad);
+        ret = hbm_system_submit(system, both, 2, 0, 0, 0, false, &bad);
         CHECK(ret == HBM_ERR_ADDRESS || ret == HBM_ERR_BAD_ARGUMENT);
         if (!(ret == HBM_ERR_BAD_ARGUMENT && bad == -1)) {
             CHECK_EQ(bad, 1);
@@ -383,10 +408,9 @@ static void accesses_that_make_no_sense_are_refused(void)
 /* Reads 64 KiB twice through a filter that holds it, then writes over it and reads something else. */
 static int serve_through_l2(void *arg)
 {
-    const hbm_access_t twice[] = {{.base = 0, .run_bytes = 65536, .operation = 0},
-                                  {.base = 0, .run_bytes = 65536, .operation = 1}};
-    const hbm_access_t displace[] = {{.base = 0, .run_bytes = 65536, .operation = 2, .is_write = true},
-                                     {.base = 1 << 20, .run_bytes = 65536, .operation = 3}};
+    const hbm_access_t twice[] = {{.base = 0, .run_bytes = 65536}, {.base = 0, .run_bytes = 65536}};
+    const hbm_access_t displace[] = {{.base = 0, .run_bytes = 65536, .is_write = true}, {.base = 1 << 20, .run_bytes = 65536}};
+    static const int32_t first[] = {0, 1}, second[] = {2, 3};
     const hbm_policy_t policy = usual_policy();
     hbm_system_t *system = NULL;
     hbm_operation_result_t o[4];
@@ -396,8 +420,8 @@ static int serve_through_l2(void *arg)
 
     (void)arg;
     ret = ret != 0 ? ret : hbm_system_set_l2(system, 65536, 128, 16);
-    ret = ret != 0 ? ret : hbm_system_wave(system, twice, 2, 0, 8, true, false, &end, &bad);
-    ret = ret != 0 ? ret : hbm_system_wave(system, displace, 2, end, 8, true, false, &end, &bad);
+    ret = ret != 0 ? ret : run_operations(system, twice, first, 2, 0, 8, false, &end, &bad);
+    ret = ret != 0 ? ret : run_operations(system, displace, second, 2, end + 60, 8, false, &end, &bad);
     ret = ret != 0 ? ret : hbm_system_finish(system, &end);
     if (ret == 0) {
         CHECK_EQ(hbm_system_operations(system, 0, 4, o), 0);
@@ -421,6 +445,42 @@ static void the_l2_lets_through_only_what_it_misses(void)
     CHECK(faults_sweep(serve_through_l2, NULL) >= 20);
 }
 
+/* Numbers, starts and room are checked before anything is expanded, and a refusal changes nothing. */
+static void operations_out_of_line_are_refused(void)
+{
+    const hbm_policy_t policy = usual_policy();
+    const hbm_access_t access = {.base = 0, .run_bytes = 4096}, many = {.base = 0, .run_bytes = 64, .n_dims = 2,
+                                                                       .count = {1 << 11, 1 << 9}, .stride = {64, 131072}};
+    hbm_system_t *system = NULL;
+    int64_t end = 0;
+    int32_t bad = 0, which = -1;
+
+    REQUIRE(setup());
+    REQUIRE(hbm_system_create(device, map, &policy, 1, &system) == 0);
+    CHECK_EQ(hbm_system_next_end(system, &which, &end), HBM_ERR_BAD_ARGUMENT); /* nothing is in flight */
+    CHECK_EQ(hbm_system_submit(system, &access, 1, -1, 0, 0, false, &bad), HBM_ERR_BAD_ARGUMENT);
+    CHECK_EQ(hbm_system_submit(system, &access, 1, 0, -2, 0, false, &bad), HBM_ERR_BAD_ARGUMENT);
+    CHECK_EQ(hbm_system_submit(system, &access, 1, 0, 0, -1, false, &bad), HBM_ERR_BAD_ARGUMENT);
+    CHECK_EQ(hbm_system_submit(system, &access, 1, 0, 0, 0, false, &bad), 0);
+    CHECK_EQ(hbm_system_submit(system, &access, 1, 0, 0, 0, false, &bad), HBM_ERR_BAD_ARGUMENT); /* runs already */
+    CHECK(hbm_system_has_room(system, &access, 1, 63));
+    CHECK(!hbm_system_has_room(system, &access, 1, 64));
+    CHECK(!hbm_system_has_room(system, &many, 1, 1));
+    CHECK_EQ(hbm_system_submit(system, &many, 1, 1, 0, 0, false, &bad), HBM_ERR_BAD_ARGUMENT);
+    CHECK_EQ(hbm_system_next_end(system, &which, &end), 0);
+    CHECK_EQ(which, 0);
+    CHECK(hbm_system_has_room(system, &many, 1, 64)); /* nothing is in flight: always */
+    CHECK_EQ(hbm_system_submit(system, &access, 1, 1, end + 58, 0, false, &bad), HBM_ERR_BAD_ARGUMENT); /* too soon */
+    CHECK_EQ(hbm_system_submit(system, &access, 1, 1, end + 60, 0, false, &bad), 0);
+    CHECK_EQ(hbm_system_submit(system, NULL, 0, 2, end + 60, 0, false, &bad), 0); /* moves nothing: ends as it starts */
+    CHECK_EQ(hbm_system_next_end(system, &which, &end), 0);
+    CHECK_EQ(which, 2);
+    CHECK_EQ(hbm_system_accept(system), 0);
+    CHECK_EQ(hbm_system_next_end(system, &which, &end), HBM_ERR_BAD_ARGUMENT); /* accepted is no longer in flight */
+    CHECK_EQ(hbm_system_finish(system, &end), 0);
+    hbm_system_free(system);
+}
+
 static void nothing_is_taken_after_the_end(void)
 {
     const hbm_policy_t policy = usual_policy();
@@ -433,7 +493,9 @@ static void nothing_is_taken_after_the_end(void)
     CHECK_EQ(hbm_system_finish(system, &end), 0);
     CHECK_EQ(end, 0);
     CHECK_EQ(hbm_system_requests(system, address, is_write, NULL, 1, false, &bad), HBM_ERR_BAD_ARGUMENT);
-    CHECK_EQ(hbm_system_wave(system, accesses, 1, 0, 0, true, false, &end, &bad_access), HBM_ERR_BAD_ARGUMENT);
+    CHECK_EQ(hbm_system_submit(system, accesses, 1, 0, 0, 0, false, &bad_access), HBM_ERR_BAD_ARGUMENT);
+    CHECK_EQ(hbm_system_accept(system), HBM_ERR_BAD_ARGUMENT);
+    CHECK_EQ(hbm_system_next_end(system, &bad_access, &end), HBM_ERR_BAD_ARGUMENT);
     CHECK_EQ(hbm_system_finish(system, &end), HBM_ERR_BAD_ARGUMENT);
     hbm_system_free(system);
 }
@@ -447,11 +509,11 @@ static int serve_requests(void *threads)
     return ret;
 }
 
-static int serve_wave(void *threads)
+static int serve_operations(void *threads)
 {
     static answer_t a;
     const hbm_policy_t policy = usual_policy();
-    const int ret = run(&policy, *(int32_t *)threads, WAVE, &a);
+    const int ret = run(&policy, *(int32_t *)threads, OPERATIONS, &a);
     free(a.commands);
     return ret;
 }
@@ -461,7 +523,7 @@ static void running_out_of_memory_is_reported(void)
     REQUIRE(setup());
     for (int32_t threads = 1; threads <= 3; threads += 2) {
         CHECK(faults_sweep(serve_requests, &threads) >= 20);
-        CHECK(faults_sweep(serve_wave, &threads) >= 20);
+        CHECK(faults_sweep(serve_operations, &threads) >= 20);
     }
 }
 
@@ -469,7 +531,7 @@ static void threads_that_do_not_start_are_not_missed(void)
 {
     int32_t threads = 4;
     REQUIRE(setup());
-    CHECK_EQ(faults_sweep_threads(serve_wave, &threads), 3);
+    CHECK_EQ(faults_sweep_threads(serve_operations, &threads), 3);
 }
 
 static void free_accepts_nothing(void)
@@ -485,6 +547,6 @@ TESTS(T(every_request_that_goes_in_comes_out), T(every_byte_of_an_operation_is_m
       T(skipping_changes_nothing), T(two_systems_do_not_disturb_each_other),
       T(addresses_outside_are_named_before_anything_runs), T(wrapping_reads_what_lies_behind_the_end_at_the_start),
       T(accesses_that_make_no_sense_are_refused), T(the_l2_lets_through_only_what_it_misses),
-      T(nothing_is_taken_after_the_end),
+      T(operations_out_of_line_are_refused), T(nothing_is_taken_after_the_end),
       T(running_out_of_memory_is_reported), T(threads_that_do_not_start_are_not_missed),
       T(requests_and_operations_do_not_mix_silently), T(free_accepts_nothing))

@@ -90,7 +90,10 @@ def devices(draw: st.DrawFn) -> dict[str, int]:
         "rows": draw(st.sampled_from([2, 3, 12, 768])),
         "columns": draw(st.sampled_from([4, 8, 32])),
         "burst_bytes": 32,
-        "XP": 12, "CPDED": 12, "PDmin": 12, "XS": 200,
+        "XP": draw(st.sampled_from([12, 30, 7, 2])),
+        "CPDED": draw(st.sampled_from([12, 2, 21])),
+        "PDmin": draw(st.sampled_from([12, 2, 33])),
+        "XS": draw(st.sampled_from([200, 61, 2])),
         "postpone_max": 8,
     }  # fmt: skip
     banks = ticks["sids"] * ticks["bank_groups"] * ticks["banks_per_group"]
@@ -130,6 +133,9 @@ def policies(draw: st.DrawFn, ticks: Mapping[str, int]) -> ChannelPolicy:
         write_queue=write_queue,
         write_high=draw(st.integers(write_low + 1, write_queue)),
         write_low=write_low,
+        power=draw(st.sampled_from(["never", "power_down_idle", "self_refresh_idle", "aggressive"])),
+        power_down_ticks=draw(st.sampled_from([0, 1, 30, 100, 700])),
+        self_refresh_ticks=draw(st.sampled_from([0, 51, 200, 900, 3000])),
     )
 
 
@@ -144,7 +150,7 @@ def inputs(draw: st.DrawFn, ticks: Mapping[str, int], most_segments: int = 5) ->
         kind = draw(st.sampled_from(["stream", "random", "one bank", "few rows", "same burst"]))
         length = draw(st.integers(1, 16))
         writes = draw(st.sampled_from([0, 0, 30, 50, 100]))
-        before = draw(st.sampled_from([0, 0, 1, 40, 333, 1500]))
+        before = draw(st.sampled_from([0, 0, 1, 40, 333, 1500, 5000]))
         within = draw(st.sampled_from([0, 0, 2, 9, 70]))
         rng = random.Random(draw(st.integers(0, 9999)))
         bank, row, column = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, astuple, replace
 from itertools import zip_longest
 from typing import Any
 
@@ -97,7 +97,23 @@ def assert_same(case: Any, skip: bool) -> None:
         assert core["forwarded"][pc].astype(bool).tolist() == [c.forwarded for c in completions]
         rows = tuple(int(core["counters"][name][pc]) for name in ("row_hits", "row_misses", "row_conflicts"))
         assert rows == (twin.rows[pc].hits, twin.rows[pc].misses, twin.rows[pc].conflicts), f"rows, pc {pc}"
+        assert power_counters(core["counters"], pc) == twin_power(twin, pc), f"power, pc {pc}, skip={skip}"
     assert core["end_tick"] == twin.end_tick
+
+
+POWER_COUNTERS = (
+    "ticks_active_standby", "ticks_precharged_standby", "ticks_active_power_down", "ticks_precharged_power_down",
+    "ticks_self_refresh", "lost_power_state", "n_pde", "n_sre",
+)  # fmt: skip
+
+
+def power_counters(counters: dict[str, list[int]], pc: int) -> list[int]:
+    return [counters[name][pc] for name in POWER_COUNTERS]
+
+
+def twin_power(twin: ChannelOutcome, pc: int) -> list[int]:
+    counts = twin.counts[pc]
+    return [*astuple(twin.power[pc]), twin.lost_power_state[pc], counts[Command.PDE], counts[Command.SRE]]
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
@@ -188,6 +204,11 @@ def test_system_without_a_log_counts_what_the_reference_does(case: Any) -> None:
             "read_latency_ticks_max": max(reads, default=0),
         }
         assert {name: counters[name][pc] for name in expected} == expected, f"pc {pc}"
+        # An idle row may be closed between the last column command and its data, which changes standby only.
+        ours, theirs = power_counters(counters, pc), twin_power(twin, pc)
+        assert ours[2:6] == theirs[2:6], f"power, pc {pc}"
+        assert ours[6] >= theirs[6] and ours[7] >= theirs[7]
+        assert sum(ours[:5]) == end
         # The system runs on to the end tick, so idle banks may see some more of these.
         for name, command in (
             ("n_pre_pb", Command.PREpb),

@@ -11,6 +11,7 @@ from hbmmodel.reference import Command, Issued, simulate_channel
 from hbmmodel.reference.timing import ALL_BANK_COMMANDS, COLUMN_COMMANDS, EVENT_OF, Banks, timing_rules
 
 PRE = (Command.PREpb, Command.PREab)
+POWER = (Command.PDE, Command.PDX, Command.SRE, Command.SRX)
 
 
 def check_pairs(ticks: dict[str, int], commands: list[Issued]) -> None:
@@ -89,7 +90,50 @@ def check_buses(ticks: dict[str, int], commands: list[Issued]) -> None:
             if bus:
                 free_at = c.tick + ticks["column_ticks"]
             else:
-                free_at = c.tick + ticks["act_ticks" if c.command is Command.ACT else "row_ticks"]
+                taken = ticks["act_ticks" if c.command is Command.ACT else "row_ticks"]
+                free_at = c.tick + (2 if c.command in POWER else taken)
+
+
+def check_power(ticks: dict[str, int], commands: list[Issued]) -> None:
+    """Silence while the channel sleeps and until it is awake, and what an entry asks for, over both pseudo-channels."""
+    k = ticks
+    entered: Issued | None = None
+    awake = 0
+    for i, c in enumerate(commands):
+        if c.command in (Command.PDX, Command.SRX):
+            entry = Command.PDE if c.command is Command.PDX else Command.SRE
+            assert entered is not None and entered.command is entry
+            assert c.tick - entered.tick >= max(k["CPDED"], k["PDmin"])
+            entered, awake = None, c.tick + k["XP" if c.command is Command.PDX else "XS"]
+            continue
+        assert entered is None and c.tick >= awake, c
+        if c.command not in POWER:
+            continue
+        entered = c
+        for earlier in commands[:i]:
+            if earlier.command in COLUMN_COMMANDS:
+                write = earlier.command in (Command.WR, Command.WRA)
+                after = k["column_reference"] + k["WL"] + k["WR"] if write else k["RL"]
+                assert c.tick - earlier.tick >= after + k["BL"] + 2
+        if c.command is Command.SRE:
+            check_entry_to_self_refresh(ticks, commands[:i], c)
+
+
+def check_entry_to_self_refresh(ticks: dict[str, int], commands: list[Issued], entry: Issued) -> None:
+    """The banks of both pseudo-channels are closed, and what closed or refreshed them is over."""
+    k = ticks
+    over = {Command.PREpb: k["RP"], Command.PREab: k["RP"], Command.REFab: k["RFCab"], Command.REFpb: k["RFCpb"],
+            Command.RFMpb: k["RFMpb"], Command.ACT: k["act_reference"] + k["RC"]}  # fmt: skip
+    is_open: set[tuple[int, int]] = set()
+    for c in commands:
+        assert entry.tick - c.tick >= over.get(c.command, 0), c
+        if c.command is Command.ACT:
+            is_open.add((c.pc, c.bank))
+        elif c.command is Command.PREab:
+            is_open = {(pc, bank) for pc, bank in is_open if pc != c.pc}
+        elif c.command in (Command.PREpb, Command.RDA, Command.WRA):
+            is_open.discard((c.pc, c.bank))
+    assert not is_open
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
@@ -104,8 +148,9 @@ def test_reference_obeys_every_rule_and_serves_every_request(case: Any) -> None:
         window=case.window,
     )
     check_buses(case.ticks, outcome.commands)
+    check_power(case.ticks, outcome.commands)
     for pc, requests in enumerate(case.inputs):
-        own = [c for c in outcome.commands if c.pc == pc]
+        own = [c for c in outcome.commands if c.pc == pc and c.command not in POWER]
         check_pairs(case.ticks, own)
         check_window_of_activates(case.ticks, own)
         check_states(case.ticks, own)

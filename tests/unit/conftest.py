@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from hbmmodel.device import device
-from hbmmodel.result import COUNTERS, LOST, Result
+from hbmmodel.result import COUNTERS, LOST, POWER_STATES, Result
 from hbmmodel.system import Controller, System
 
 LOG_DTYPE = np.dtype(
@@ -29,6 +29,10 @@ def synthetic_raw(system: System, seed: int = 0, reads: bool = True, log: bool =
     parts = np.diff(np.hstack([np.zeros((n, 1), dtype=np.int64), cuts, np.full((n, 1), end_tick)]), axis=1)
     counters = {name: rng.integers(1, 1000, n) for name in COUNTERS}
     counters.update({name: parts[:, i].copy() for i, name in enumerate(LOST.values())})
+    counters.update(n_pde=rng.integers(0, 9, n), n_sre=rng.integers(0, 9, n))
+    cuts = np.sort(rng.integers(0, end_tick + 1, (n, len(POWER_STATES) - 1)), axis=1)
+    parts = np.diff(np.hstack([np.zeros((n, 1), dtype=np.int64), cuts, np.full((n, 1), end_tick)]), axis=1)
+    counters.update({name: parts[:, i].copy() for i, name in enumerate(POWER_STATES.values())})
     counters["requests_out"] = counters["requests_in"].copy()
     counters["bytes_read"] += 32 * counters["reads_forwarded"]
     edges = np.concatenate([np.arange(64), 64 + 2 * np.arange(512)]).astype(np.int64)

@@ -126,13 +126,10 @@ def test_location_fields_of_all_bank_commands_are_ignored() -> None:
     assert logs.rules(device, [at(0, REFab, (9, 9, 9)), at(2000, PREab, (9, 9, 9))]) == []
 
 
-@pytest.mark.parametrize(
-    ("code", "rule"), [(11, "command.reserved"), (14, "command.reserved"), (15, "command.unknown")]
-)
-def test_commands_without_rules_are_reported(code: int, rule: str) -> None:
+def test_codes_without_a_command_are_reported() -> None:
     log = command_log([at(0, ACT)])
-    log["command"] = code
-    assert [v.rule for v in check(logs.Made(*logs.HBM3).device, log)] == [rule]
+    log["command"] = 15
+    assert [v.rule for v in check(logs.Made(*logs.HBM3).device, log)] == ["command.unknown"]
 
 
 # ---- buses ----

@@ -200,40 +200,58 @@ def test_request_outside_is_named_by_its_record_and_nothing_has_begun() -> None:
 
 @pytest.mark.parametrize(
     "access",
-    [(0, 0, (), None, False, 0), (0, 64, ((0, 64),), None, False, 0), (0, 64, ((2, -64),), None, False, 0),
-     (0, 64, (), None, False, -1), (0, 64, ((1, 1),) * 9, None, False, 0),
-     (0, 64, (), np.zeros(0, dtype=np.int64), False, 0)],
+    [(0, 0, (), None, False), (0, 64, ((0, 64),), None, False), (0, 64, ((2, -64),), None, False),
+     (0, 64, ((1, 1),) * 9, None, False), (0, 64, (), np.zeros(0, dtype=np.int64), False)],
 )  # fmt: skip
 def test_malformed_access_is_refused(access: Any) -> None:
     with pytest.raises(HbmArgumentError):
-        core().wave([access], 0, 8, True, False)
+        core().submit([access], 0, 0, 8, False)
 
 
 @pytest.mark.parametrize(
-    "access", [(-64, 64, (), None, False, 0), (SYSTEM.capacity_bytes - 32, 64, (), None, False, 0),
-               (0, 64, (), np.array([-64]), False, 0), (0, 64, ((2, SYSTEM.capacity_bytes),), None, False, 0)],
+    "access", [(-64, 64, (), None, False), (SYSTEM.capacity_bytes - 32, 64, (), None, False),
+               (0, 64, (), np.array([-64]), False), (0, 64, ((2, SYSTEM.capacity_bytes),), None, False)],
 )  # fmt: skip
 def test_access_outside_is_named_by_its_index(access: Any) -> None:
     with pytest.raises(HbmAddressError) as caught:
-        core().wave([(0, 64, (), None, False, 0), access], 0, 8, True, False)
+        core().submit([(0, 64, (), None, False), access], 0, 0, 8, False)
     assert caught.value.args[1] == 1
 
 
-@pytest.mark.parametrize("start, tile", [(-2, 8), (0, -1), (1 << 62, 8)])
-def test_wave_at_an_impossible_time_is_refused(start: int, tile: int) -> None:
+@pytest.mark.parametrize("number, start, tile", [(0, -2, 8), (0, 0, -1), (0, 1 << 62, 8), (-1, 0, 8)])
+def test_operation_at_an_impossible_time_is_refused(number: int, start: int, tile: int) -> None:
     with pytest.raises(HbmArgumentError):
-        core().wave([(0, 64, (), None, False, 0)], start, tile, True, False)
+        core().submit([(0, 64, (), None, False)], number, start, tile, False)
 
 
-def test_wave_of_nothing_ends_when_it_starts() -> None:
+def test_operation_of_nothing_ends_when_it_starts() -> None:
     system = core()
-    assert system.wave([], 1000, 8, True, False) == 1000
+    assert system.submit([], 0, 1000, 8, False)
+    assert system.next_end() == (0, 1000)
     assert system.finish() == 0
+
+
+def test_operation_too_far_from_the_oldest_in_flight_has_to_wait() -> None:
+    system = core()
+    read = [(0, 64, (), None, False)]
+    assert system.submit(read, 0, 0, 8, False)
+    assert not system.submit(read, 64, 0, 8, False)
+    number, end = system.next_end()
+    assert number == 0
+    assert system.submit(read, 64, end + SYSTEM.host_ticks + 2, 8, False)
+    with pytest.raises(HbmArgumentError):  # before the ends that were reported can have had an effect
+        system.submit(read, 65, end, 8, False)
+
+
+def test_end_of_nothing_is_refused() -> None:
+    with pytest.raises(HbmArgumentError):
+        core().next_end()
 
 
 def test_operations_beyond_those_seen_are_refused() -> None:
     system = core()
-    system.wave([(0, 64, (), None, False, 4)], 0, 8, True, False)
+    system.submit([(0, 64, (), None, False)], 4, 0, 8, False)
+    system.accept()
     assert system.operations(5)["bursts_read"].tolist() == [0, 0, 0, 0, 2]
     with pytest.raises(HbmArgumentError):
         system.operations(6)

@@ -28,6 +28,8 @@ ROOMS: dict[str, set[str]] = {
     "refresh": {"policy"},
     "channel": {"refresh", "search"},
     "system": {"channel", "l2", "pool"},
+    "expand": {"system"},
+    "flight": {"expand"},
     "r21": {"timing"},
     "thermal": {"core"},
 }

@@ -33,7 +33,7 @@ DEVICE: Mapping[str, int] = {
     "RAAIMT": 0, "RAAMMT": 0, "RAADEC": 0, "XP": 0, "CPDED": 0, "PDmin": 0, "XS": 0, "postpone_max": 8,
 }  # fmt: skip
 
-ACT, PREpb, PREab, RD, WR, RDA, WRA, REFab, REFpb, _, RFMpb = Command
+ACT, PREpb, PREab, RD, WR, RDA, WRA, REFab, REFpb, _, RFMpb = tuple(Command)[:11]
 
 
 def read(bank: int, row: int, column: int = 0, arrival: int = -1) -> Request:

@@ -8,6 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 
 from hbmmodel.errors import HbmArgumentError
-from hbmmodel.result import Result, store
+from hbmmodel.result import POWER_STATES, Result, Table, store
 from hbmmodel.system import System
 
 Make = Callable[..., Any]
@@ -38,7 +39,7 @@ def test_a_result_survives_the_disk(
     assert list(again.summary) == list(result.summary)
     assert [type(v) for v in again.summary.values()] == [type(v) for v in result.summary.values()]
     assert again.system == result.system
-    for name in ("channels", "operations", "timeline"):
+    for name in ("channels", "operations", "timeline", "power_states"):
         assert getattr(again, name) == getattr(result, name)
     assert again.histogram.to_table() == result.histogram.to_table()
     assert again.trace == result.trace and again.provenance == result.provenance
@@ -47,6 +48,31 @@ def test_a_result_survives_the_disk(
         assert np.array_equal(again.command_log, result.command_log)
     else:
         assert again.command_log is None
+
+
+def test_a_result_saved_before_there_were_power_states_is_read_and_reported(
+    one_channel: System, make_raw: Make, tmp_path: Path
+) -> None:
+    raw = make_raw(one_channel)
+    moved = raw["counters"]["lost_power_state"]
+    raw["counters"]["lost_no_request"] += moved
+    raw["counters"]["lost_power_state"] = np.zeros_like(moved)
+    for name in ("n_pde", "n_sre", *POWER_STATES.values()):
+        del raw["counters"][name]
+    result = Result.from_raw(one_channel, {}, raw, {})
+    newer = ("n_pde", "n_sre", "lost_share_power_state", "lost_ticks_power_state")
+    summary = {name: value for name, value in result.summary.items() if name not in newer}
+    columns = {name: result.channels[name] for name in result.channels.names if name != "lost_power_state"}
+    folder = replace(result, summary=summary, channels=Table(columns)).save(tmp_path / "run")
+    (folder / "power_states.parquet").unlink()
+    manifest = json.loads((folder / "result.json").read_text())
+    del manifest["files"]["power_states.parquet"]
+    (folder / "result.json").write_text(json.dumps(manifest))
+    again = Result.load(folder)
+    assert again.summary == summary
+    assert len(again.power_states) == 0 and again.power_states.names == result.power_states.names
+    for suffix in ("txt", "md", "html"):
+        assert again.report(tmp_path / f"report.{suffix}").stat().st_size > 0
 
 
 def test_empty_tables_survive_the_disk(one_channel: System, make_raw: Make, tmp_path: Path) -> None:

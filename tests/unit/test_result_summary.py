@@ -150,6 +150,10 @@ def test_operations_and_epochs_carry_their_times(one_channel: System, make_resul
             "account of the data bus of stack 0 channel 0",
         ),
         (
+            lambda raw: raw["counters"]["ticks_self_refresh"].__iadd__(1),
+            "time in all power states of stack 0 channel 0",
+        ),
+        (
             lambda raw: raw["counters"]["requests_out"].__setitem__(1, 0),
             "requests completed .* pseudo-channel 1 is 0",
         ),

@@ -84,11 +84,11 @@ def test_filter_does_what_a_plain_lru_cache_does(l2: L2, order: str) -> None:
     system = cases.small(channels=2)
     operations = random_program(seed=l2.ways)
     plain = PlainCache(l2)
-    for operation in operations:
-        for access in operation.accesses:
+    result = simulate(system, cases.trace_of(*operations), l2=l2, order=order, command_log=True)
+    for i in np.argsort(result.operations["start_ns"], kind="stable"):  # that is the order in which they reach it
+        for access in operations[i].accesses:
             for burst in cases.bursts_of(access):
                 plain.access(burst, access.is_write)
-    result = simulate(system, cases.trace_of(*operations), l2=l2, order=order, command_log=True)
     summary = result.summary
     assert {key: summary[f"l2_{key}"] for key in ("hits", "misses", "writebacks")} == {
         key: plain.counts[key] for key in ("hits", "misses", "writebacks")

@@ -24,7 +24,7 @@ from hbmmodel.trace import Trace
 def same(a: hbm.Result, b: hbm.Result) -> bool:
     """Everything that a run returns, but for when and where it was made."""
     assert a.summary == b.summary
-    for table in ("channels", "operations", "timeline"):
+    for table in ("channels", "operations", "timeline", "power_states"):
         first, second = getattr(a, table), getattr(b, table)
         assert first.names == second.names
         for name in first.names:
@@ -62,6 +62,20 @@ def test_requests_give_the_same_result_on_any_number_of_threads(gap_ps: int | No
     )
     assert len(first.timeline) > 200
     assert all(same(first, other) for other in others)
+
+
+@pytest.mark.parametrize("log", [False, True])
+@pytest.mark.parametrize("power", ["power_down_idle", "self_refresh_idle", "aggressive"])
+def test_power_states_give_the_same_result_on_any_number_of_threads(power: str, log: bool) -> None:
+    controller = hbm.Controller(power=power, self_refresh_after_ns=1000)
+    system = cases.small(channels=5, stacks=2, controller=controller)
+    trace = random_requests(system, 4_000, 50_000)
+    first, *others = (simulate(system, trace, threads=n, command_log=log) for n in (1, 2, 3))
+    assert first.summary["n_pde"] > 100
+    assert all(same(first, other) for other in others)
+    programs = [simulate(system, program(), threads=n, command_log=log) for n in (1, 2)]
+    assert programs[0].summary["n_pde"] > 0
+    assert same(*programs)
 
 
 @pytest.mark.parametrize("log", [False, True])
@@ -115,7 +129,10 @@ def core_of(system: hbm.System, threads: int = 1) -> Any:
     )
 
 
-@pytest.mark.parametrize("second", ["requests", "wave", "finish", "counters", "commands", "operations", "epochs"])
+SECOND = "requests submit next_end accept finish counters commands operations epochs".split()
+
+
+@pytest.mark.parametrize("second", SECOND)
 def test_busy_system_refuses_a_second_thread(second: str) -> None:
     system = cases.small(channels=2)
     core = core_of(system)
@@ -125,7 +142,9 @@ def test_busy_system_refuses_a_second_thread(second: str) -> None:
     few = address[:4], is_write[:4], None, False
     calls = {
         "requests": lambda: core.requests(*few),
-        "wave": lambda: core.wave([(0, 64, (), None, False, 0)], 0, 8, True, False),
+        "submit": lambda: core.submit([(0, 64, (), None, False)], 0, 0, 8, False),
+        "next_end": core.next_end,
+        "accept": core.accept,
         "finish": core.finish,
         "counters": core.counters,
         "commands": core.commands,
@@ -162,7 +181,7 @@ def test_core_takes_no_input_after_its_end() -> None:
     with pytest.raises(hbm.errors.HbmArgumentError):
         core.requests(address, is_write, None, False)
     with pytest.raises(hbm.errors.HbmArgumentError):
-        core.wave([(0, 64, (), None, False, 0)], 0, 8, True, False)
+        core.submit([(0, 64, (), None, False)], 0, 0, 8, False)
     with pytest.raises(hbm.errors.HbmArgumentError):
         core.finish()
 
@@ -175,7 +194,7 @@ def n_native_threads() -> int:
 
 
 @pytest.mark.parametrize("progress", [False, True])
-def test_interrupt_between_waves_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch, progress: bool) -> None:
+def test_interrupt_between_operations_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch, progress: bool) -> None:
     system = cases.small(channels=4)
     want = simulate(system, program(), threads=3, progress=progress)  # tqdm keeps a thread of its own
     gc.collect()
@@ -183,11 +202,11 @@ def test_interrupt_between_waves_leaves_nothing_behind(monkeypatch: pytest.Monke
     made = []
 
     class Interrupted(_core.CoreSystem):
-        def wave(self, *args: Any) -> int:
+        def next_end(self) -> tuple[int, int]:
             made.append(None)
             if len(made) == 10:
                 raise KeyboardInterrupt
-            return super().wave(*args)
+            return super().next_end()
 
     monkeypatch.setattr(_core, "CoreSystem", Interrupted)
     with pytest.raises(KeyboardInterrupt):

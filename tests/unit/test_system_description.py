@@ -14,14 +14,19 @@ import pytest
 
 from hbmmodel.device import device
 from hbmmodel.errors import HbmArgumentError, HbmDeviceError, HbmPolicyError
-from hbmmodel.system import PAGE_POLICIES, REFRESH_POLICIES, SCHEDULERS, Controller, System
+from hbmmodel.system import PAGE_POLICIES, POWER_POLICIES, REFRESH_POLICIES, SCHEDULERS, Controller, System
 
 HBM4 = device("HBM4_8000", variant="24Gb_12H")
 
 
 @pytest.mark.parametrize(
     ("field", "choices"),
-    [("scheduler", SCHEDULERS), ("page_policy", PAGE_POLICIES), ("refresh", REFRESH_POLICIES)],
+    [
+        ("scheduler", SCHEDULERS),
+        ("page_policy", PAGE_POLICIES),
+        ("refresh", REFRESH_POLICIES),
+        ("power", POWER_POLICIES),
+    ],
 )
 def test_an_unknown_policy_lists_the_choices(field: str, choices: tuple[str, ...]) -> None:
     with pytest.raises(HbmPolicyError) as error:
@@ -57,6 +62,10 @@ def test_an_unknown_policy_lists_the_choices(field: str, choices: tuple[str, ...
         ({"write_low": 60}, "write_low"),
         ({"refresh_postpone": -1}, "refresh_postpone"),
         ({"refresh_pull_in": -1}, "refresh_pull_in"),
+        ({"power_down_after_ns": -1.0}, "power_down_after_ns"),
+        ({"power_down_after_ns": "soon"}, "power_down_after_ns"),
+        ({"self_refresh_after_ns": math.inf}, "self_refresh_after_ns"),
+        ({"self_refresh_after_ns": 2e12}, "self_refresh_after_ns"),
     ],
 )
 def test_a_controller_field_out_of_range_is_named(fields: dict[str, Any], named: str) -> None:
@@ -262,6 +271,7 @@ def test_a_description_without_a_device_is_refused() -> None:
         System(HBM4, window_bytes=0),
         System(HBM4, refresh_multiplier=0.5),
         System(HBM4, controller=Controller(cap=15)),
+        System(HBM4, controller=Controller(power="power_down_idle")),
         System(device("HBM4_8000", variant="24Gb_8H")),
     ],
 )
@@ -274,10 +284,36 @@ def test_the_content_hash_does_not_see_how_a_default_was_spelled() -> None:
     assert System(HBM4, controller=spelled).content_hash() == System(HBM4).content_hash()
 
 
+def test_the_content_hash_sees_the_idle_times_of_power_states_and_only_of_those() -> None:
+    hashes = {
+        System(HBM4, controller=Controller(power=power, power_down_after_ns=after)).content_hash()
+        for power in ("never", "power_down_idle")
+        for after in (100, 200)
+    }
+    assert len(hashes) == 3
+
+
+@pytest.mark.parametrize("power", POWER_POLICIES[1:])
+def test_a_device_without_power_states_goes_with_never_only(power: str) -> None:
+    bare = device("X_RAMULATOR21_HBM4_8000")
+    System(bare)
+    with pytest.raises(HbmPolicyError, match=r"no power states.*power='never'"):
+        System(bare, controller=Controller(power=power))
+
+
+def test_a_description_saved_before_there_were_power_states_is_read() -> None:
+    content = System(HBM4).to_dict()
+    for name in ("power", "power_down_after_ns", "self_refresh_after_ns"):
+        del content["controller"][name]
+    assert System.from_dict(content) == System(HBM4)
+
+
 def test_the_policies_are_those_that_the_core_describes() -> None:
     core = pytest.importorskip("hbmmodel._core", exc_type=ImportError)
     names = {kind: tuple(entry["name"] for entry in entries) for kind, entries in core.policies().items()}
-    assert names == {"scheduler": SCHEDULERS, "page_policy": PAGE_POLICIES, "refresh": REFRESH_POLICIES}
+    assert names == {
+        "scheduler": SCHEDULERS, "page_policy": PAGE_POLICIES, "refresh": REFRESH_POLICIES, "power": POWER_POLICIES
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -287,6 +323,7 @@ def test_the_policies_are_those_that_the_core_describes() -> None:
         Controller("fcfs", 1, "timeout", 1e9, "all_bank", 4, 4, 1, 1, 1, 0),
         Controller("frfcfs_cap", 1_000_000, "closed", 0.1, "per_bank", 168, 168, 1024, 1024, 1024, 1023),
         Controller(refresh="none", refresh_postpone=5000),
+        Controller(power="aggressive", power_down_after_ns=0, self_refresh_after_ns=1e12),
     ],
 )
 def test_the_core_takes_every_controller_that_is_valid_here(controller: Controller) -> None:

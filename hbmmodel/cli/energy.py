@@ -1,0 +1,84 @@
+"""``hbmmodel energy``: the energy sets, and where each number of one comes from."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hbmmodel.cli.common import echo_json, json_option
+
+if TYPE_CHECKING:
+    from hbmmodel.energy import EnergySet
+
+__all__ = ["command"]
+
+
+@click.group("energy", invoke_without_command=True)
+@json_option
+@click.pass_context
+def command(ctx: click.Context, as_json: bool) -> None:
+    """List the energy sets, or show one with its sources."""
+    if ctx.invoked_subcommand is None:
+        _list(as_json)
+    elif as_json:
+        raise click.UsageError("--json belongs behind the subcommand: hbmmodel energy list --json", ctx)
+
+
+@command.command("list")
+@json_option
+def list_command(as_json: bool) -> None:
+    """List the energy sets."""
+    _list(as_json)
+
+
+@command.command("show")
+@click.argument("name", metavar="NAME")
+@json_option
+def show_command(name: str, as_json: bool) -> None:
+    """Show one set, by name or as a TOML file: every value with its span and source."""
+    from hbmmodel.energy import energy_set
+
+    shown = energy_set(name)
+    if as_json:
+        echo_json(_plain(shown))
+    else:
+        _show(shown)
+
+
+def _plain(shown: EnergySet) -> dict[str, Any]:
+    head = ("name", "kind", "title", "notes", "families", "toggle_rate", "dbi_wires")
+    return {**{name: getattr(shown, name) for name in head}, "values": {v.name: asdict(v) for v in shown}}
+
+
+def _show(shown: EnergySet) -> None:
+    from hbmmodel.energy import VALUES
+    from hbmmodel.report.content import Grid
+    from hbmmodel.report.text import render_grid
+
+    click.echo(f"{shown.name}: {shown.title}\n\n{shown.notes}\n")
+    coded = ", ".join(shown.dbi_wires) or "none"
+    click.echo(f"holds at toggle rate {shown.toggle_rate:g}; with DBI: {coded}; recommended for {_families(shown)}\n")
+    rows = tuple((v.name, f"{v.low:.4g}", f"{v.typical:.4g}", f"{v.high:.4g}", v.unit, v.confidence) for v in shown)
+    header = ("value", "low", "typical", "high", "unit", "confidence")
+    click.echo("\n".join(render_grid(Grid(header, rows, left=(0, 4, 5)))))
+    for value in shown:
+        click.echo(f"\n{value.name}: {VALUES[value.name][1]}\n  source: {value.source}")
+
+
+def _list(as_json: bool) -> None:
+    from hbmmodel.energy import energy_set, energy_sets
+    from hbmmodel.report.content import Grid
+    from hbmmodel.report.text import render_grid
+
+    found = [energy_set(name) for name in energy_sets()]
+    if as_json:
+        echo_json([{k: v for k, v in _plain(s).items() if k != "values"} for s in found])
+        return
+    rows = tuple((s.name, s.kind, _families(s), s.title) for s in found)
+    click.echo("\n".join(render_grid(Grid(("name", "kind", "recommended for", "title"), rows, left=(0, 1, 2, 3)))))
+
+
+def _families(shown: EnergySet) -> str:
+    return ", ".join(shown.families) or "-"
