@@ -1,7 +1,7 @@
-"""The temperature of an HBM stack: geometry, heat, thresholds.
+"""The temperature of an HBM stack: geometry and heat.
 
-``stack`` and ``Model`` answer how warm power makes a stack, ``Floorplan`` where on a die the banks dissipate it,
-``TripTable`` what a device does when it is warm. This room knows nothing of traces, commands or the timing core.
+``stack`` and ``Model`` answer how warm power makes a stack. This room knows nothing of traces, commands or
+the timing core.
 
 Examples
 --------
@@ -12,17 +12,14 @@ Examples
 84.1
 """
 
-from hbmmodel.thermal.floorplan import Floorplan, edge_map
 from hbmmodel.thermal.layers import Boundary, Layer, LayerStack, Material
 from hbmmodel.thermal.model import Model, Power
 from hbmmodel.thermal.presets import provenance, stack, stacks
 from hbmmodel.thermal.stack import Stack
 from hbmmodel.thermal.state import State
-from hbmmodel.thermal.trips import TripState, TripTable, trip_table, trip_tables
 
 __all__ = [
     "Boundary",
-    "Floorplan",
     "Layer",
     "LayerStack",
     "Material",
@@ -30,12 +27,7 @@ __all__ = [
     "Power",
     "Stack",
     "State",
-    "TripState",
-    "TripTable",
-    "edge_map",
     "provenance",
     "stack",
     "stacks",
-    "trip_table",
-    "trip_tables",
 ]

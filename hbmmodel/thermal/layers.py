@@ -179,7 +179,9 @@ class LayerStack:
         _check_unique(self.source_names, "heat source")
         for name, layer in self.heat_inputs:
             if layer not in names:
-                raise HbmArgumentError(f"heat input {name} enters layer {layer!r}, which is not one of {', '.join(names)}")
+                raise HbmArgumentError(
+                    f"heat input {name} enters layer {layer!r}, which is not one of {', '.join(names)}"
+                )
         if not self.source_names:
             raise HbmArgumentError("nothing in the stack dissipates power; give a layer a source")
 

@@ -83,12 +83,14 @@ class Model:
         layers = stack.layer_stack() if isinstance(stack, Stack) else stack
         if not isinstance(layers, LayerStack):
             raise HbmArgumentError(f"a model needs a Stack or a LayerStack, not {type(stack).__name__}")
-        for name, cells in (("nx", nx), ("ny", ny)):
+        sides: tuple[tuple[str, object], ...] = (("nx", nx), ("ny", ny))
+        for name, cells in sides:
             if isinstance(cells, bool) or not isinstance(cells, int) or not 1 <= cells <= MAX_CELLS_PER_SIDE:
                 raise HbmArgumentError(f"{name} = {cells!r} is not a whole number from 1 to {MAX_CELLS_PER_SIDE}")
         if nx * ny * len(layers.layers) > MAX_UNKNOWNS:
             raise HbmArgumentError(
-                f"{ny} x {nx} cells of {len(layers.layers)} layers are more than {MAX_UNKNOWNS} unknowns; take fewer cells"
+                f"{ny} x {nx} cells of {len(layers.layers)} layers are more than {MAX_UNKNOWNS} unknowns; "
+                "take fewer cells"
             )
         self.layers = layers
         self.nx, self.ny = nx, ny
@@ -139,7 +141,7 @@ class Model:
         return Power(modal, float(maps.sum()), self)
 
     def _maps(self, power_w: Mapping[str, Any] | npt.ArrayLike) -> Array:
-        shape = (len(self.sources), self.ny, self.nx)
+        shape: tuple[int, ...] = (len(self.sources), self.ny, self.nx)
         if isinstance(power_w, Mapping):
             maps = np.zeros(shape)
             for name, value in power_w.items():
@@ -148,7 +150,8 @@ class Model:
                 one = _floats(value, f"power of {name}")
                 if one.shape not in ((), shape[1:]):
                     raise HbmArgumentError(
-                        f"power of {name} has the shape {one.shape}; give a number of watts or a map of {shape[1:]} cells"
+                        f"power of {name} has the shape {one.shape}; give a number of watts or a map "
+                        f"of {shape[1:]} cells"
                     )
                 maps[self.sources.index(name)] = one / self.n_cells if one.shape == () else one
         else:

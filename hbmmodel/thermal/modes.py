@@ -122,7 +122,7 @@ class Network:
         self.capacity = cv * thickness * area
         self.sheet = lateral * thickness
         self.eigenvalue = self.basis.eigenvalues(dx, dy)
-        # Heat enters these layers: sources, heat inputs, and the bottom layer where it is coupled to another temperature.
+        # Heat enters these layers: sources, heat inputs, and the bottom layer where it meets another temperature.
         rows = list(layers.source_layers())
         if self.has_bottom_path:
             rows.append(len(k) - 1)
@@ -188,7 +188,8 @@ class Network:
             layers = len(self.capacity)
             if self.basis.n_modes * layers * layers * 8 > _EIGEN_BYTES:
                 raise HbmArgumentError(
-                    f"{self.basis.ny} x {self.basis.nx} cells of {layers} layers are too many for exact long steps; take"
+                    f"{self.basis.ny} x {self.basis.nx} cells of {layers} layers are too many for exact long steps;"
+                    " take"
                     " fewer cells, or backward-Euler steps"
                 )
             distinct, where = np.unique(self.eigenvalue, return_inverse=True)

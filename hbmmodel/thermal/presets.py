@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from importlib import resources
+from typing import Any
 
 import msgspec
 
@@ -136,7 +137,8 @@ def provenance(name: str) -> Provenance:
 
 
 def _load(name: str) -> tuple[Stack, Provenance]:
-    if isinstance(name, str) and not name.endswith(".toml"):
+    asked: object = name
+    if isinstance(asked, str) and not asked.endswith(".toml"):
         return _load_preset(name)
     return _parse(*load_text(_FOLDER, name, "stack"))
 
@@ -165,13 +167,13 @@ def _parse(text: str, file: str) -> tuple[Stack, Provenance]:
         given = {n: number(f"materials.{label}.{n}", row) for n, row in rows.items() if row is not None}
         return Material(label, **given)
 
-    numbers = {
+    values: dict[str, Any] = {
         name: number(f"{table}.{name}", getattr(getattr(record, table), name))
         for table in ("geometry", "boundary")
         for name in getattr(record, table).__struct_fields__
     }
-    materials = {name: material(getattr(record.use, name), f"use.{name}") for name in record.use.__struct_fields__}
+    values |= {name: material(getattr(record.use, name), f"use.{name}") for name in record.use.__struct_fields__}
     try:
-        return Stack(name=record.name, dies=record.dies, **numbers, **materials), origin
+        return Stack(name=record.name, dies=record.dies, **values), origin
     except HbmArgumentError as error:
         raise HbmArgumentError(f"{file}: {error}") from None

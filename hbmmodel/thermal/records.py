@@ -97,7 +97,8 @@ def value_of(record: ValueRecord, unit: str, file: str, path: str, sources: dict
     if record.unit != unit:
         raise HbmArgumentError(f"{file}: {path}.unit: {record.unit!r} is not {unit!r}")
     if record.confidence not in CONFIDENCE:
-        raise HbmArgumentError(f"{file}: {path}.confidence: {record.confidence!r} is not one of {', '.join(CONFIDENCE)}")
+        known = ", ".join(CONFIDENCE)
+        raise HbmArgumentError(f"{file}: {path}.confidence: {record.confidence!r} is not one of {known}")
     if not record.source:
         raise HbmArgumentError(f"{file}: {path}.source: is empty; name at least one source")
     for label in record.source:

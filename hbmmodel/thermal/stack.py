@@ -96,8 +96,9 @@ class Stack:
     heat_inputs: tuple[tuple[str, str], ...] = field(default=())
 
     def __post_init__(self) -> None:
-        if isinstance(self.dies, bool) or not isinstance(self.dies, int) or not 1 <= self.dies <= MAX_DIES:
-            raise HbmArgumentError(f"stack {self.name}: dies = {self.dies!r} is not a whole number from 1 to {MAX_DIES}")
+        dies: object = self.dies
+        if isinstance(dies, bool) or not isinstance(dies, int) or not 1 <= dies <= MAX_DIES:
+            raise HbmArgumentError(f"stack {self.name}: dies = {dies!r} is not a whole number from 1 to {MAX_DIES}")
         for name in _LENGTHS_UM:
             check_number(getattr(self, name), f"stack {self.name}: {name}", 0.0, 1e5, open_low=True)
         for name in ("width_mm", "depth_mm"):
@@ -109,7 +110,7 @@ class Stack:
             if silicon <= self.source_um:
                 raise HbmArgumentError(
                     f"stack {self.name}: {name} leaves {silicon:g} um of silicon, which is not more than source_um ="
-                    f" {self.source_um:g}; height_um = {self.height_um:g} must hold base die, {self.dies} dies and bonds"
+                    f" {self.source_um:g}; height_um = {self.height_um:g} must hold base die, {self.dies} dies, bonds"
                 )
         self.layer_stack()
 

@@ -73,12 +73,13 @@ class State:
 
         Notes
         -----
-        First order in `dt_s`, stable for any, and it obeys the maximum principle. **Source**: Hairer and Wanner, Solving
-        Ordinary Differential Equations II, IV.3.
+        First order in `dt_s`, stable for any, and it obeys the maximum principle. **Source**: Hairer and Wanner,
+        Solving Ordinary Differential Equations II, IV.3.
         """
         power = self.model.power(power_w)
         dt_s = check_number(dt_s, "dt_s", 1e-15, 1e9)
-        if isinstance(n, bool) or not isinstance(n, int) or not 0 <= n <= MAX_STEPS:
+        count: object = n
+        if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= MAX_STEPS:
             raise HbmArgumentError(f"n = {n!r} is not a whole number of steps, 0 or more")
         self.model.network.factor(dt_s).step(self.theta, power.modal, n)
         self.time_s += n * dt_s
@@ -129,7 +130,7 @@ class State:
         return np.asarray(maps)
 
     @overload
-    def mean_c(self, layer: str) -> float: ...
+    def mean_c(self, layer: str) -> float: ...  # type: ignore[overload-overlap]
     @overload
     def mean_c(self, layer: Sequence[str] | None = None) -> Array: ...
     def mean_c(self, layer: str | Sequence[str] | None = None) -> float | Array:
@@ -138,7 +139,7 @@ class State:
         return float(mean) if isinstance(layer, str) else np.asarray(mean)
 
     @overload
-    def max_c(self, layer: str) -> float: ...
+    def max_c(self, layer: str) -> float: ...  # type: ignore[overload-overlap]
     @overload
     def max_c(self, layer: Sequence[str] | None = None) -> Array: ...
     def max_c(self, layer: str | Sequence[str] | None = None) -> float | Array:
@@ -147,7 +148,7 @@ class State:
         return float(hottest) if isinstance(layer, str) else np.asarray(hottest)
 
     @overload
-    def min_c(self, layer: str) -> float: ...
+    def min_c(self, layer: str) -> float: ...  # type: ignore[overload-overlap]
     @overload
     def min_c(self, layer: Sequence[str] | None = None) -> Array: ...
     def min_c(self, layer: str | Sequence[str] | None = None) -> float | Array:
