@@ -1,5 +1,5 @@
-"""The heat equation of the 12-high stack on 22 x 22 cells, 25,652 unknowns: backward-Euler steps, and a steady state from
-new power maps without the first factorisation."""
+"""The heat equation of the 12-high stack on 22 x 22 cells, 25,652 unknowns: backward-Euler steps, and a steady state
+from new power maps without the first factorisation."""
 
 from __future__ import annotations
 

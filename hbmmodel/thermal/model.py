@@ -76,7 +76,7 @@ class Model:
     >>> state = model.state()
     >>> _ = state.step({"BASE": 8.0}, dt_s=1e-3, n=100)
     >>> round(state.mean_c("BASE"), 1), round(state.time_s, 3)
-    (44.7, 0.1)
+    (46.0, 0.1)
     """
 
     def __init__(self, stack: Stack | LayerStack, nx: int = 22, ny: int = 22) -> None:

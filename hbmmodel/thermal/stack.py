@@ -67,7 +67,7 @@ class Stack:
     >>> import hbmmodel as hbm
     >>> stack = hbm.thermal.stack("HBM4_12H")
     >>> stack.dies, round(stack.top_um, 1)
-    (12, 150.0)
+    (12, 145.0)
     >>> stack.replace(h_top_w_m2k=40_000.0).h_top_w_m2k
     40000.0
     """
