@@ -11,7 +11,7 @@ STAMP  := $(VENV)/stamp
 MAKEFLAGS += --no-print-directory
 
 SOURCES := setup.py pyproject.toml hbmmodel/_ffi_build.py \
-           $(wildcard csrc/*.c csrc/*.h csrc/*.def hbmmodel/*.pyx hbmmodel/*.pxd)
+           $(wildcard csrc/*.c csrc/*.h csrc/*.def hbmmodel/*.pyx hbmmodel/*.pxd hbmmodel/*.pxi)
 
 .PHONY: help build demo test test-c test-threads test-python lint bench gate validation docs dist clean
 .DELETE_ON_ERROR:

@@ -314,6 +314,25 @@ typedef struct {
 HBM_API int hbm_r21_run(const hbm_device_t *device, const hbm_r21_policy_t *policy, const hbm_r21_requests_t *requests,
                         int64_t *accept, int64_t *done, hbm_r21_command_t *commands, int64_t capacity,
                         hbm_r21_result_t *result);
+/* ---- temperature of a stack of layers, per lateral mode; csrc/thermal.c has the equation ---- */
+typedef struct {
+    int32_t layers;
+    int32_t sources;
+    int64_t modes;
+    const double *conductance;   /* [layers + 1] W/K of a cell: top to ambient, between layers, bottom to ambient */
+    const double *capacity;      /* [layers] J/K of a cell */
+    const double *sheet;         /* [layers] W/K: conductivity times thickness */
+    const double *eigenvalue;    /* [modes] of the lateral operator of sheet conductance 1 */
+    const int32_t *source_layer; /* [sources] different layers */
+} hbm_thermal_network_t;
+
+typedef struct hbm_thermal hbm_thermal_t;
+/* Factorises for backward-Euler steps of dt_s; 0: for the steady state, which one "step" from any state then gives. */
+HBM_API int hbm_thermal_create(const hbm_thermal_network_t *network, double dt_s, hbm_thermal_t **out);
+HBM_API void hbm_thermal_free(hbm_thermal_t *self);
+/* power: [sources][modes] W; state: [layers][modes] K above the ambient, in and out.  Any number of threads may step
+ * different states with one factorisation. */
+HBM_API int hbm_thermal_step(const hbm_thermal_t *self, int64_t steps, const double *power, double *state);
 /* cffi: end */
 
 #ifdef __cplusplus

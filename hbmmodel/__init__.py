@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hbmmodel import errors as errors
+    from hbmmodel import thermal as thermal
     from hbmmodel.check import check as check
     from hbmmodel.device import Device as Device
     from hbmmodel.device import device as device
@@ -54,6 +55,7 @@ __all__ = [
     "get_include",
     "read_trace",
     "simulate",
+    "thermal",
 ]
 
 _HOME = {
@@ -75,8 +77,8 @@ _HOME = {
 
 
 def __getattr__(name: str) -> Any:
-    if name == "errors":
-        return importlib.import_module("hbmmodel.errors")
+    if name in ("errors", "thermal"):
+        return importlib.import_module(f"hbmmodel.{name}")
     home = _HOME.get(name)
     if home is None:
         raise AttributeError(f"module 'hbmmodel' has no attribute {name!r}")

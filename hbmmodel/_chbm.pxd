@@ -91,6 +91,19 @@ cdef extern from "hbm.h" nogil:
         int64_t *done
         uint8_t *forwarded
 
+    ctypedef struct hbm_thermal_t:
+        pass
+
+    ctypedef struct hbm_thermal_network_t:
+        int32_t layers
+        int32_t sources
+        int64_t modes
+        const double *conductance
+        const double *capacity
+        const double *sheet
+        const double *eigenvalue
+        const int32_t *source_layer
+
     const char *hbm_strerror(int code)
     int32_t hbm_device_n_fields()
     const char *hbm_device_field_name(int32_t i)
@@ -146,3 +159,7 @@ cdef extern from "hbm.h" nogil:
     int64_t hbm_channel_run_n_commands(const hbm_channel_run_t *self)
     void hbm_channel_run_commands(const hbm_channel_run_t *self, hbm_command_t *out)
     void hbm_channel_run_free(hbm_channel_run_t *self)
+
+    int hbm_thermal_create(const hbm_thermal_network_t *network, double dt_s, hbm_thermal_t **out)
+    void hbm_thermal_free(hbm_thermal_t *self)
+    int hbm_thermal_step(const hbm_thermal_t *self, int64_t steps, const double *power, double *state)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from numpy import int32, int64, uint8, uint64
+from numpy import float64, int32, int64, uint8, uint64
 from numpy.typing import NDArray
 
 MAX_DIMS: int
@@ -69,6 +69,21 @@ class CoreSystem:
     def histogram(self) -> NDArray[uint64]: ...
     def epochs(self) -> dict[str, Any]: ...
     def commands(self) -> NDArray[Any]: ...
+
+class CoreThermal:
+    layers: int
+    sources: int
+    modes: int
+    def __init__(
+        self,
+        conductance: NDArray[float64],
+        capacity: NDArray[float64],
+        sheet: NDArray[float64],
+        eigenvalue: NDArray[float64],
+        source_layer: NDArray[int32],
+        dt_s: float,
+    ) -> None: ...
+    def step(self, state: NDArray[float64], power: NDArray[float64], steps: int = 1) -> None: ...
 
 def run_channel(
     ticks: Mapping[str, int],

@@ -576,3 +576,6 @@ def run_channel(dict ticks not None, dict policy not None, arrival, is_write, ba
         "counters": {name: [int(counters[p, i]) for p in range(n_pc)] for i, name in enumerate(names)},
         "end_tick": end,
     }
+
+
+include "_core_thermal.pxi"

@@ -71,6 +71,30 @@ def drampower_command(files: tuple[str, ...], as_json: bool) -> None:
     click.echo("\n".join(render_grid(Grid(header, tuple(rows), left=(0, 1)))))
 
 
+@command.command("thermal")
+@click.argument("files", metavar="FILE...", nargs=-1, required=True)
+@json_option
+def thermal_command(files: tuple[str, ...], as_json: bool) -> None:
+    """Compute the temperatures of every FILE from its layers, boundary and power; beside recorded ones, show the
+    largest difference.
+    """
+    from hbmmodel.report.content import Grid
+    from hbmmodel.report.text import render_grid
+    from hbmmodel.validate import thermal
+
+    computed = thermal.validate(files)
+    if as_json:
+        echo_json(computed)
+        return
+    rows = []
+    for file, values in computed.items():
+        difference = values.get("max_abs_difference")
+        kind = next(name for name in ("layers", "samples", "R_K_per_W") if name in values)
+        rows.append((os.path.basename(file), kind, "not recorded" if difference is None else f"{difference:.3g}"))
+    header = ("file", "what", "largest difference, K (K/W)")
+    click.echo("\n".join(render_grid(Grid(header, tuple(rows), left=(0, 1)))))
+
+
 def _progress(run: str, number: int, total: int) -> None:
     end = "\n" if number + 1 == total else ""
     print(f"\r\x1b[K{number + 1}/{total} {run}", end=end, file=sys.stderr, flush=True)

@@ -31,6 +31,7 @@ ROOMS: dict[str, set[str]] = {
     "expand": {"system"},
     "flight": {"expand"},
     "r21": {"timing"},
+    "thermal": {"core"},
 }
 # Files that belong to the room of another name.
 PARTS = {
