@@ -13,6 +13,7 @@ __all__ = ["COMMANDS", "cli"]
 COMMANDS = {
     "devices": ("hbmmodel.cli.devices", "List the device presets, or show one with its sources."),
     "energy": ("hbmmodel.cli.energy", "List the energy sets, or show one with its sources."),
+    "thermal": ("hbmmodel.cli.thermal", "Show how warm a power map makes a stack."),
     "run": ("hbmmodel.cli.run", "Simulate a trace and report what it took."),
     "info": ("hbmmodel.cli.info", "Describe a trace, a saved result, or the policies."),
     "report": ("hbmmodel.cli.report", "Print or write the report of a saved result."),
@@ -45,7 +46,7 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(hbmmodel.__version__, prog_name="hbmmodel")
 def cli() -> None:
-    """What an AI run does to high-bandwidth memory: how fast, and why.
+    """What an AI run does to high-bandwidth memory: how fast, at what energy, and why.
 
     Exit codes: 0 ok, 1 a fault of hbmmodel, 2 bad input or usage, 3 protocol violations found, 130
     interrupted.
