@@ -6,8 +6,9 @@
 #include "core.h"
 
 typedef struct {
-    int64_t key;       /* smallest key with ready_at <= now; HBM_NEVER when none */
-    hbm_tick_t soonest; /* smallest ready_at of the set; HBM_NEVER when empty */
+    int64_t key;     /* smallest key with ready_at <= now; HBM_NEVER when none */
+    hbm_tick_t next; /* when the first of the others is ready (of all, if there is no key): `now` if one is already,
+                        HBM_NEVER if there are none */
 } hbm_found_t;
 
 /* Both arrays hold HBM_MAX_BANKS entries; only banks below n_banks can be in the set.  (The trip count follows n_banks, not

@@ -85,7 +85,7 @@ HBM_INLINE void issue_column(hbm_channel_t *self, hbm_pc_t *pc, int bank, hbm_ti
             want_activate(pc, bank, t);
         }
         if (self->policies->revisit_rows) {
-            want_any_row(pc, t);
+            want_any_row(self, pc, t);
         }
     }
 }

@@ -12,15 +12,15 @@ HBM_INLINE void want_activate(hbm_pc_t *pc, int bank, hbm_tick_t t)
 }
 HBM_INLINE void want_precharge(hbm_pc_t *pc, int bank, hbm_tick_t t)
 {
-    pc->pre_at = hbm_min(pc->pre_at, hbm_max(pc->timing.pre_ok[bank], t));
+    pc->pre_at = hbm_min(pc->pre_at, hbm_max(hbm_earliest_pre(&pc->timing, bank), t));
     pc->row_at = hbm_min(pc->row_at, pc->pre_at);
 }
 /* Any bank may have become a candidate. */
-HBM_INLINE void want_any_row(hbm_pc_t *pc, hbm_tick_t t)
+HBM_INLINE void want_any_row(const hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t)
 {
     pc->act_at = hbm_min(pc->act_at, t);
     pc->pre_at = hbm_min(pc->pre_at, t);
-    pc->page_at = hbm_min(pc->page_at, t);
+    pc->page_at = self->policies->page->closes ? hbm_min(pc->page_at, t) : HBM_NEVER;
     pc->row_at = hbm_min(pc->row_at, t);
 }
 

@@ -194,7 +194,7 @@ HBM_INLINE void look(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t, const bool
         pc->direction = 1 - pc->direction;
         pc->account.direction_since = t;
         pc->column_at = t;
-        want_any_row(pc, t);
+        want_any_row(self, pc, t);
     }
 }
 
