@@ -3,29 +3,11 @@
 
 #include <string.h>
 
-/* later: smallest ready_at above now. */
-HBM_INLINE hbm_found_t found_of(int64_t key, hbm_tick_t later, bool several, hbm_tick_t now)
-{
-    return (hbm_found_t){key, several ? now : later};
-}
-
 static hbm_found_t search_plain(const hbm_tick_t *ready_at, const int64_t *key, uint64_t set, int n_banks,
                                 hbm_tick_t now)
 {
-    int64_t best = HBM_NEVER;
-    hbm_tick_t later = HBM_NEVER;
-    int n_ready = 0;
-
     (void)n_banks;
-    for (; set != 0; set &= set - 1) {
-        const int b = hbm_lowest(set);
-        const hbm_tick_t at = ready_at[b];
-        const bool ready = at <= now;
-        n_ready += ready;
-        later = !ready && at < later ? at : later;
-        best = ready && key[b] < best ? key[b] : best;
-    }
-    return found_of(best, later, n_ready > 1, now);
+    return hbm_search_few(ready_at, key, set, now);
 }
 
 #if defined(__x86_64__) && defined(__GNUC__)
@@ -47,7 +29,7 @@ __attribute__((target("avx512f"))) static hbm_found_t search_avx512(const hbm_ti
         best = _mm512_mask_min_epi64(best, now_ready, best, _mm512_loadu_si512(key + i));
         ready = ready << 8 | now_ready;
     }
-    return found_of(_mm512_reduce_min_epi64(best), _mm512_reduce_min_epi64(later), (ready & (ready - 1)) != 0, now);
+    return hbm_found_of(_mm512_reduce_min_epi64(best), _mm512_reduce_min_epi64(later), (ready & (ready - 1)) != 0, now);
 }
 
 __attribute__((target("avx2"))) static inline __m256i choose_avx2(__m256i a, __m256i b, __m256i where)
@@ -95,7 +77,7 @@ __attribute__((target("avx2"))) static hbm_found_t search_avx2(const hbm_tick_t 
         n_late = _mm256_add_epi64(n_late, late); /* -1 each */
         in = _mm256_slli_epi64(in, 4);
     }
-    return found_of(reduce_avx2(best), reduce_avx2(later), n + sum_avx2(n_late) > 1, now);
+    return hbm_found_of(reduce_avx2(best), reduce_avx2(later), n + sum_avx2(n_late) > 1, now);
 }
 
 hbm_search_fn hbm_search_named(const char *name)

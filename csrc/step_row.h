@@ -7,6 +7,8 @@
 #include "refresh.h"
 #include "step_common.h"
 
+#define FEW 8 /* so many banks are searched faster one by one */
+
 HBM_INLINE void charge_first(hbm_channel_t *self, hbm_entry_t *e, int64_t *counter, size_t tally)
 {
     e->counted = 1;
@@ -173,6 +175,7 @@ static uint64_t held_groups(const hbm_pc_t *pc, const hbm_device_t *d, uint64_t 
 static int64_t find_act(hbm_channel_t *self, hbm_pc_t *pc, uint64_t others, hbm_tick_t t, hbm_tick_t *next)
 {
     const hbm_device_t *d = self->device;
+    const hbm_queue_t *q = &pc->queue[pc->direction];
     const hbm_tick_t common = hbm_act_common(&pc->timing, d);
     uint64_t closed = others & ~pc->open, held;
     hbm_tick_t soonest = HBM_NEVER;
@@ -186,7 +189,11 @@ static int64_t find_act(hbm_channel_t *self, hbm_pc_t *pc, uint64_t others, hbm_
         closed &= below_raammt(pc, d);
     }
     held = pc->timing.act_groups > t ? held_groups(pc, d, closed, t, &soonest) : 0;
-    found = self->search(pc->timing.act_ok, pc->queue[pc->direction].other_key, closed & ~held, d->banks, t);
+    if (q->count <= FEW) {
+        found = hbm_search_few(pc->timing.act_ok, q->other_key, closed & ~held, t);
+    } else {
+        found = self->search(pc->timing.act_ok, q->other_key, closed & ~held, d->banks, t);
+    }
     *next = hbm_min(found.next, soonest);
     if (found.key == HBM_NEVER) {
         pc->act_at = hbm_rising(*next);
@@ -207,7 +214,7 @@ static int64_t find_pre(hbm_channel_t *self, hbm_pc_t *pc, uint64_t others, hbm_
         pc->pre_at = conflicts != 0 ? pc->timing.pre_any : HBM_NEVER;
         return HBM_NEVER;
     }
-    found = self->search(pc->timing.pre_ok, q->other_key, conflicts, self->device->banks, t);
+    found = hbm_search_few(pc->timing.pre_ok, q->other_key, conflicts, t); /* few rows are open with nothing to hit them */
     *next = found.next;
     if (found.key == HBM_NEVER) {
         pc->pre_at = found.next;
