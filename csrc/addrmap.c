@@ -167,6 +167,8 @@ int hbm_map_create(const hbm_device_t *device, int32_t stacks, const hbm_piece_t
     }
     for (int32_t i = 0; i < n_pieces; i++) {
         if (pieces[i].radix != 1) { /* fields of size one need no digit */
+            const int32_t radix = pieces[i].radix;
+            self->shift[self->n_pieces] = is_power_of_two(radix) ? (uint8_t)__builtin_ctz((uint32_t)radix) : 0;
             self->piece[self->n_pieces++] = pieces[i];
         }
     }
@@ -214,14 +216,17 @@ void hbm_map_free(hbm_map_t *self) { free(self); }
 
 uint64_t hbm_map_capacity_bytes(const hbm_map_t *self) { return self->n_bursts * (uint64_t)self->burst_bytes; }
 
-/* Takes the lowest digit off *x. */
-HBM_INLINE int32_t take_digit(uint64_t *x, int32_t radix)
+/* Takes the digit of the i-th piece, the lowest that is left, off *x. */
+HBM_INLINE int32_t take_digit(const hbm_map_t *self, int32_t i, uint64_t *x)
 {
-    const uint64_t r = (uint64_t)(uint32_t)radix, rest = (r & (r - 1)) == 0 ? *x >> __builtin_ctzll(r) : *x / r;
-    const int32_t digit = (int32_t)(*x - rest * r);
+    const uint64_t r = (uint64_t)(uint32_t)self->piece[i].radix, all = *x;
 
-    *x = rest;
-    return digit;
+    if (HBM_LIKELY(self->shift[i] != 0)) {
+        *x = all >> self->shift[i];
+        return (int32_t)(all & (r - 1));
+    }
+    *x = all / r;
+    return (int32_t)(all % r);
 }
 
 HBM_INLINE void coordinates_of(const hbm_map_t *self, uint64_t burst, int32_t *c)
@@ -229,7 +234,7 @@ HBM_INLINE void coordinates_of(const hbm_map_t *self, uint64_t burst, int32_t *c
     memset(c, 0, 8 * sizeof *c);
     for (int32_t i = 0; i < self->n_pieces; i++) {
         const hbm_piece_t *p = &self->piece[i];
-        c[p->field] += take_digit(&burst, p->radix) * p->multiplier;
+        c[p->field] += take_digit(self, i, &burst) * p->multiplier;
     }
     apply_xors(self, c);
 }
@@ -259,7 +264,7 @@ hbm_place_t hbm_map_place(const hbm_map_t *self, uint64_t burst)
 
     for (int32_t i = 0; i < self->n_pieces; i++) {
         const hbm_piece_t *p = &self->piece[i];
-        const int32_t digit = take_digit(&burst, p->radix);
+        const int32_t digit = take_digit(self, i, &burst);
         c[p->field] += digit * p->multiplier;
         if (!selects_pc(p->field)) {
             place.local += digit * weight;

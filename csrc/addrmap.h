@@ -20,6 +20,7 @@ typedef struct {
 
 struct hbm_map {
     hbm_piece_t piece[HBM_MAX_PIECES];
+    uint8_t shift[HBM_MAX_PIECES]; /* log2 of the radix, 0 where it is not a power of two */
     hbm_xor_t xor_term[HBM_MAX_XORS];
     int32_t n_pieces;
     int32_t n_xors;

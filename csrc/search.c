@@ -6,16 +6,8 @@
 static hbm_found_t search_plain(const hbm_tick_t *ready_at, const int64_t *key, uint64_t set, int n_banks,
                                 hbm_tick_t now)
 {
-    hbm_found_t found = {HBM_NEVER, HBM_NEVER};
-
     (void)n_banks;
-    for (; set != 0; set &= set - 1) {
-        const int b = hbm_lowest(set);
-        const hbm_tick_t at = ready_at[b];
-        found.soonest = at < found.soonest ? at : found.soonest;
-        found.key = at <= now && key[b] < found.key ? key[b] : found.key;
-    }
-    return found;
+    return hbm_search_few(ready_at, key, set, now);
 }
 
 #if defined(__x86_64__) && defined(__GNUC__)
@@ -24,24 +16,32 @@ static hbm_found_t search_plain(const hbm_tick_t *ready_at, const int64_t *key, 
 __attribute__((target("avx512f"))) static hbm_found_t search_avx512(const hbm_tick_t *ready_at, const int64_t *key,
                                                                     uint64_t set, int n_banks, hbm_tick_t now)
 {
-    const __m512i never = _mm512_set1_epi64(HBM_NEVER), limit = _mm512_set1_epi64(now);
-    __m512i soonest = never, best = never;
-    hbm_found_t found;
+    const __m512i limit = _mm512_set1_epi64(now);
+    __m512i later = _mm512_set1_epi64(HBM_NEVER), best = later;
+    uint64_t ready = 0;
 
     for (int i = 0; i < n_banks; i += 8, set >>= 8) {
-        const __m512i at = _mm512_mask_loadu_epi64(never, (__mmask8)(set & 0xff), ready_at + i);
-        const __mmask8 ready = _mm512_cmple_epi64_mask(at, limit);
-        soonest = _mm512_min_epi64(soonest, at);
-        best = _mm512_min_epi64(best, _mm512_mask_loadu_epi64(never, ready, key + i));
+        const __mmask8 in = (__mmask8)(set & 0xff);
+        const __m512i at = _mm512_maskz_loadu_epi64(in, ready_at + i);
+        const __mmask8 late = _mm512_cmpgt_epi64_mask(at, limit); /* none outside the set: there `at` is 0 */
+        const __mmask8 now_ready = (__mmask8)(in & ~late);
+        later = _mm512_mask_min_epi64(later, (__mmask8)(in & late), later, at);
+        best = _mm512_mask_min_epi64(best, now_ready, best, _mm512_loadu_si512(key + i));
+        ready = ready << 8 | now_ready;
     }
-    found.key = _mm512_reduce_min_epi64(best);
-    found.soonest = _mm512_reduce_min_epi64(soonest);
-    return found;
+    return hbm_found_of(_mm512_reduce_min_epi64(best), _mm512_reduce_min_epi64(later), (ready & (ready - 1)) != 0, now);
+}
+
+__attribute__((target("avx2"))) static inline __m256i choose_avx2(__m256i a, __m256i b, __m256i where)
+{
+    /* by the sign bit of every lane */
+    return _mm256_castpd_si256(
+        _mm256_blendv_pd(_mm256_castsi256_pd(a), _mm256_castsi256_pd(b), _mm256_castsi256_pd(where)));
 }
 
 __attribute__((target("avx2"))) static inline __m256i min_avx2(__m256i a, __m256i b)
 {
-    return _mm256_blendv_epi8(a, b, _mm256_cmpgt_epi64(a, b));
+    return choose_avx2(a, b, _mm256_cmpgt_epi64(a, b));
 }
 
 __attribute__((target("avx2"))) static int64_t reduce_avx2(__m256i v)
@@ -51,27 +51,33 @@ __attribute__((target("avx2"))) static int64_t reduce_avx2(__m256i v)
     return hbm_min(hbm_min(x[0], x[1]), hbm_min(x[2], x[3]));
 }
 
+__attribute__((target("avx2"))) static int64_t sum_avx2(__m256i v)
+{
+    int64_t x[4];
+    _mm256_storeu_si256((__m256i *)(void *)x, v);
+    return x[0] + x[1] + x[2] + x[3];
+}
+
 __attribute__((target("avx2"))) static hbm_found_t search_avx2(const hbm_tick_t *ready_at, const int64_t *key,
                                                                uint64_t set, int n_banks, hbm_tick_t now)
 {
     const __m256i never = _mm256_set1_epi64x(HBM_NEVER), limit = _mm256_set1_epi64x(now);
-    const __m256i lane = _mm256_setr_epi64x(1, 2, 4, 8);
-    __m256i soonest = never, best = never;
-    hbm_found_t found;
+    const int n = (n_banks + 3) & ~3;
+    /* from the last four banks down, the four's bits of the set in the sign bits of the lanes */
+    __m256i in = _mm256_sllv_epi64(_mm256_set1_epi64x((int64_t)set),
+                                   _mm256_sub_epi64(_mm256_set1_epi64x(67 - n), _mm256_setr_epi64x(0, 1, 2, 3)));
+    __m256i later = never, best = never, n_late = _mm256_setzero_si256();
 
-    for (int i = 0; i < n_banks; i += 4, set >>= 4) {
-        const __m256i in =
-            _mm256_cmpeq_epi64(_mm256_and_si256(_mm256_set1_epi64x((int64_t)(set & 15)), lane), lane);
-        const __m256i at =
-            _mm256_blendv_epi8(never, _mm256_loadu_si256((const __m256i *)(const void *)(ready_at + i)), in);
+    for (int i = n - 4; i >= 0; i -= 4) {
+        const __m256i at = choose_avx2(never, _mm256_loadu_si256((const __m256i *)(const void *)(ready_at + i)), in);
         const __m256i late = _mm256_cmpgt_epi64(at, limit);
         const __m256i k = _mm256_loadu_si256((const __m256i *)(const void *)(key + i));
-        soonest = min_avx2(soonest, at);
-        best = min_avx2(best, _mm256_blendv_epi8(k, never, late));
+        later = min_avx2(later, choose_avx2(never, at, late));
+        best = min_avx2(best, choose_avx2(k, never, late));
+        n_late = _mm256_add_epi64(n_late, late); /* -1 each */
+        in = _mm256_slli_epi64(in, 4);
     }
-    found.key = reduce_avx2(best);
-    found.soonest = reduce_avx2(soonest);
-    return found;
+    return hbm_found_of(reduce_avx2(best), reduce_avx2(later), n + sum_avx2(n_late) > 1, now);
 }
 
 hbm_search_fn hbm_search_named(const char *name)

@@ -7,6 +7,8 @@
 #include "refresh.h"
 #include "step_common.h"
 
+#define FEW 8 /* so many banks are searched faster one by one */
+
 HBM_INLINE void charge_first(hbm_channel_t *self, hbm_entry_t *e, int64_t *counter, size_t tally)
 {
     e->counted = 1;
@@ -48,7 +50,7 @@ static void issue_act(hbm_channel_t *self, hbm_pc_t *pc, int bank, hbm_tick_t t)
     }
     pc->column_at = hbm_min(
         pc->column_at, hbm_rising(pc->direction == HBM_READ ? pc->timing.rd_ok[bank] : pc->timing.wr_ok[bank]));
-    pc->act_at = hbm_rising(hbm_act_common(&pc->timing, d));
+    pc->act_at = hbm_rising(hbm_max(pc->act_at, hbm_act_common(&pc->timing, d)));
     if (self->policies->page->closes) {
         pc->page_at = hbm_min(pc->page_at, t + 1);
     }
@@ -173,10 +175,12 @@ static uint64_t held_groups(const hbm_pc_t *pc, const hbm_device_t *d, uint64_t 
     return held;
 }
 
-/* The oldest entry whose ACT may go at even t: its key, or HBM_NEVER with act_at moved on. */
-static int64_t find_act(hbm_channel_t *self, hbm_pc_t *pc, uint64_t others, hbm_tick_t t)
+/* The oldest entry whose ACT may go at even t: its key, or HBM_NEVER with act_at moved on.  *next: when the first of the
+ * other candidates may follow, as far as its bank's own rules go. */
+static int64_t find_act(hbm_channel_t *self, hbm_pc_t *pc, uint64_t others, hbm_tick_t t, hbm_tick_t *next)
 {
     const hbm_device_t *d = self->device;
+    const hbm_queue_t *q = &pc->queue[pc->direction];
     const hbm_tick_t common = hbm_act_common(&pc->timing, d);
     uint64_t closed = others & ~pc->open, held;
     hbm_tick_t soonest = HBM_NEVER;
@@ -190,15 +194,20 @@ static int64_t find_act(hbm_channel_t *self, hbm_pc_t *pc, uint64_t others, hbm_
         closed &= below_raammt(pc, d);
     }
     held = pc->timing.act_groups > t ? held_groups(pc, d, closed, t, &soonest) : 0;
-    found = self->search(pc->timing.act_ok, pc->queue[pc->direction].other_key, closed & ~held, d->banks, t);
+    if (q->count <= FEW) {
+        found = hbm_search_few(pc->timing.act_ok, q->other_key, closed & ~held, t);
+    } else {
+        found = self->search(pc->timing.act_ok, q->other_key, closed & ~held, d->banks, t);
+    }
+    *next = hbm_min(found.next, soonest);
     if (found.key == HBM_NEVER) {
-        pc->act_at = hbm_rising(hbm_min(found.soonest, soonest));
+        pc->act_at = hbm_rising(*next);
     }
     return found.key;
 }
 
 /* Likewise for the PREpb of a row conflict. */
-static int64_t find_pre(hbm_channel_t *self, hbm_pc_t *pc, uint64_t others, hbm_tick_t t)
+static int64_t find_pre(hbm_channel_t *self, hbm_pc_t *pc, uint64_t others, hbm_tick_t t, hbm_tick_t *next)
 {
     const hbm_scheduler_t *s = self->policies->scheduler;
     const hbm_queue_t *q = &pc->queue[pc->direction];
@@ -210,9 +219,10 @@ static int64_t find_pre(hbm_channel_t *self, hbm_pc_t *pc, uint64_t others, hbm_
         pc->pre_at = conflicts != 0 ? pc->timing.pre_any : HBM_NEVER;
         return HBM_NEVER;
     }
-    found = self->search(pc->timing.pre_ok, q->other_key, conflicts, self->device->banks, t);
+    found = hbm_search_few(pc->timing.pre_ok, q->other_key, conflicts, t); /* few rows are open with nothing to hit them */
+    *next = found.next;
     if (found.key == HBM_NEVER) {
-        pc->pre_at = found.soonest;
+        pc->pre_at = found.next;
     }
     return found.key;
 }
@@ -252,6 +262,7 @@ static bool try_row(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t)
     const hbm_scheduler_t *s = self->policies->scheduler;
     const bool even = (t & 1) == 0, pre_edge = even || self->device->pre_any_edge;
     int64_t act = HBM_NEVER, pre = HBM_NEVER;
+    hbm_tick_t next_act = HBM_NEVER, next_pre = HBM_NEVER;
     bool issued = true;
 
     if (pc->refresh_at <= t && try_refresh(self, pc, t)) {
@@ -265,13 +276,14 @@ static bool try_row(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t)
             if (refresh_holds(pc, t)) {
                 pc->act_at = t + 2;
             } else {
-                act = find_act(self, pc, others, t);
+                act = find_act(self, pc, others, t, &next_act);
             }
         }
         if (pc->pre_at <= t && pre_edge) {
-            pre = find_pre(self, pc, others, t);
+            pre = find_pre(self, pc, others, t, &next_pre);
         }
         if (act < pre) {
+            pc->act_at = next_act;
             issue_act(self, pc, (int)(act & 63), t);
             goto out;
         }
@@ -280,6 +292,7 @@ static bool try_row(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t)
             if (!e->counted) {
                 charge_first(self, e, &pc->counters.row_conflicts, offsetof(hbm_operation_result_t, row_conflicts));
             }
+            pc->pre_at = next_pre;
             issue_precharge(self, pc, (int)(pre & 63), t);
             goto out;
         }
