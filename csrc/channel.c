@@ -341,20 +341,10 @@ int hbm_channel_run_part(hbm_channel_t *self) { return run_to(self, HBM_UNTIL_RE
 void hbm_channel_hold(hbm_channel_t *self, int pc, int32_t tag)
 {
     hbm_pc_t *p = &self->pc[pc];
-    const hbm_feed_t *f = &p->feed;
-    bool given = true;
 
-    for (int32_t i = 0; i < f->n_streams + f->n_waiting; i++) {
-        given &= f->stream[i].operation != tag - 1;
+    if (hbm_feed_gives(&p->feed, tag - 1) || await_reads(p, tag)) {
+        p->holding |= hbm_flight_bit(tag);
     }
-    if (given) {
-        const int32_t reads = hbm_queue_count_tag(&p->queue[HBM_READ], tag);
-        if (reads == 0) {
-            return;
-        }
-        p->ending[p->n_ending++] = (hbm_ending_t){tag, reads};
-    }
-    p->holding |= hbm_flight_bit(tag);
 }
 
 int hbm_channel_advance(hbm_channel_t *self, hbm_tick_t tick)

@@ -176,6 +176,16 @@ bool hbm_feed_join(hbm_feed_t *self, hbm_tick_t tick)
     return empty;
 }
 
+bool hbm_feed_gives(const hbm_feed_t *self, int32_t operation)
+{
+    for (int32_t i = 0; i < self->n_streams + self->n_waiting; i++) {
+        if (self->stream[i].operation == operation) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* The stream has given its last burst; so has its operation if it has no other stream here. */
 static void drop_stream(hbm_feed_t *self, int32_t i)
 {
@@ -184,12 +194,9 @@ static void drop_stream(hbm_feed_t *self, int32_t i)
     self->n_streams--;
     memmove(&self->stream[i], &self->stream[i + 1],
             (size_t)(self->n_streams + self->n_waiting - i) * sizeof *self->stream);
-    for (int32_t k = 0; k < self->n_streams; k++) {
-        if (self->stream[k].operation == operation) {
-            return;
-        }
+    if (!hbm_feed_gives(self, operation)) {
+        self->gone = operation + 1;
     }
-    self->gone = operation + 1;
 }
 
 void hbm_feed_step_slow(hbm_feed_t *self)

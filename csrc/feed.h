@@ -81,6 +81,9 @@ bool hbm_feed_join(hbm_feed_t *self, hbm_tick_t tick);
 int hbm_feed_request(hbm_feed_t *self, const hbm_request_t *request);
 void hbm_feed_start_requests(hbm_feed_t *self);
 
+/* True while bursts of the operation are still to be given. */
+bool hbm_feed_gives(const hbm_feed_t *self, int32_t operation);
+
 /* Moves on to the burst behind the next one. */
 void hbm_feed_step_slow(hbm_feed_t *self);
 HBM_INLINE void hbm_feed_step(hbm_feed_t *self);

@@ -44,7 +44,7 @@ static int64_t bound_of(const hbm_system_t *self, const hbm_access_t *accesses, 
     return bound;
 }
 
-bool hbm_system_has_room(const hbm_system_t *self, const hbm_access_t *accesses, int32_t n, int32_t operation)
+static bool has_room(const hbm_system_t *self, int64_t intervals, int32_t operation)
 {
     int64_t held = 0;
 
@@ -59,7 +59,12 @@ bool hbm_system_has_room(const hbm_system_t *self, const hbm_access_t *accesses,
             }
         }
     }
-    return held + bound_of(self, accesses, n) <= HBM_MAX_HELD;
+    return held + intervals <= HBM_MAX_HELD;
+}
+
+bool hbm_system_has_room(const hbm_system_t *self, const hbm_access_t *accesses, int32_t n, int32_t operation)
+{
+    return has_room(self, bound_of(self, accesses, n), operation);
 }
 
 /* Every pseudo-channel that the operation has bursts in holds it. */
@@ -73,10 +78,7 @@ static void hold(hbm_system_t *self, int32_t operation, bool everywhere)
             hbm_channel_hold(channel, p, operation + 1);
         }
     }
-    for (int32_t i = 0; i < self->n_touched; i++) {
-        self->is_touched[self->touched[i]] = 0;
-    }
-    self->n_touched = 0;
+    hbm_system_untouch(self);
 }
 
 int hbm_system_submit(hbm_system_t *self, const hbm_access_t *accesses, int32_t n, int32_t operation, int64_t start,
@@ -85,12 +87,13 @@ int hbm_system_submit(hbm_system_t *self, const hbm_access_t *accesses, int32_t 
     hbm_expansion_t x = {
         .system = self, .operation = operation, .start = hbm_rising(start), .tile = tile_bursts, .wrap = wrap};
     const uint64_t bit = hbm_flight_bit(operation + 1);
+    const int64_t intervals = bound_of(self, accesses, n);
     int ret = 0;
 
     *bad = -1;
     if (self->finished || start < 0 || start > HBM_NEVER / 2 || tile_bursts < 0 || n < 0 || operation < 0 ||
         operation > (1 << 26) || (self->in_flight & bit) || start < self->reported + self->delay ||
-        !hbm_system_has_room(self, accesses, n, operation)) {
+        !has_room(self, intervals, operation)) {
         return HBM_ERR_BAD_ARGUMENT;
     }
     ret = grow_tallies(self, operation);
@@ -106,7 +109,7 @@ int hbm_system_submit(hbm_system_t *self, const hbm_access_t *accesses, int32_t 
     }
     hbm_expand_start(&x);
     hold(self, operation, x.flushed);
-    self->flight[operation % HBM_IN_FLIGHT] = (hbm_in_flight_t){operation, x.start, bound_of(self, accesses, n)};
+    self->flight[operation % HBM_IN_FLIGHT] = (hbm_in_flight_t){operation, x.start, intervals};
     self->in_flight |= bit;
     return 0;
 }

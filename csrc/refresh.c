@@ -55,12 +55,6 @@ static void choose_none(hbm_pc_t *pc, const hbm_device_t *device, const hbm_poli
     (void)policies;
 }
 
-/* More are owed than may be postponed. */
-static bool is_forced(const hbm_refresh_state_t *r, const hbm_policies_t *policies)
-{
-    return r->owed >= hbm_max(policies->config.postpone, 1);
-}
-
 static void choose_per_bank(hbm_pc_t *pc, const hbm_device_t *device, const hbm_policies_t *policies, hbm_tick_t t)
 {
     hbm_refresh_state_t *r = &pc->refresh;
@@ -69,7 +63,7 @@ static void choose_per_bank(hbm_pc_t *pc, const hbm_device_t *device, const hbm_
     if (r->set == 0) {
         r->set = hbm_low_bits(device->banks);
     }
-    if (is_forced(r, policies)) {
+    if (hbm_refresh_forced(r, policies)) {
         r->behind = false;
         set_target(pc, first_behind(r->set, r->last), false);
         return;
@@ -91,7 +85,7 @@ static void choose_all_bank(hbm_pc_t *pc, const hbm_device_t *device, const hbm_
     hbm_refresh_state_t *r = &pc->refresh;
 
     (void)t;
-    if (!is_forced(r, policies)) {
+    if (!hbm_refresh_forced(r, policies)) {
         if (choose_rfm(pc, device)) {
             return;
         }

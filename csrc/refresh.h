@@ -17,6 +17,12 @@ HBM_INLINE bool hbm_refresh_quiet(const hbm_refresh_state_t *self, hbm_tick_t t)
            (self->owed <= self->choose_above || self->target != HBM_REFRESH_NO_TARGET || self->pending);
 }
 
+/* More are owed than may be postponed. */
+HBM_INLINE bool hbm_refresh_forced(const hbm_refresh_state_t *self, const hbm_policies_t *policies)
+{
+    return self->owed >= hbm_max(policies->config.postpone, 1);
+}
+
 /* Step 1 of an even tick. */
 HBM_INLINE void hbm_refresh_look(hbm_pc_t *pc, const hbm_device_t *device, const hbm_policies_t *policies, hbm_tick_t t)
 {

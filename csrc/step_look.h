@@ -85,20 +85,24 @@ static void end_operation(hbm_channel_t *self, hbm_pc_t *pc, int32_t tag)
     self->stop = HBM_LONG_AGO;
 }
 
+/* All of an operation is accepted: its reads that wait are counted from now on.  False when there are none. */
+static bool await_reads(hbm_pc_t *pc, int32_t tag)
+{
+    const int32_t reads = hbm_queue_count_tag(&pc->queue[HBM_READ], tag);
+
+    if (reads > 0) {
+        pc->ending[pc->n_ending++] = (hbm_ending_t){tag, reads};
+    }
+    return reads > 0;
+}
+
 /* The last burst of an operation was accepted. */
 HBM_NOINLINE static void last_accepted(hbm_channel_t *self, hbm_pc_t *pc)
 {
     const int32_t tag = pc->feed.gone;
-    int32_t reads;
 
     pc->feed.gone = 0;
-    if (!(pc->holding & hbm_flight_bit(tag))) {
-        return; /* nobody waits for it */
-    }
-    reads = hbm_queue_count_tag(&pc->queue[HBM_READ], tag);
-    if (reads > 0) {
-        pc->ending[pc->n_ending++] = (hbm_ending_t){tag, reads};
-    } else {
+    if ((pc->holding & hbm_flight_bit(tag)) && !await_reads(pc, tag)) {
         end_operation(self, pc, tag);
     }
 }

@@ -18,11 +18,6 @@ static void enter_state(hbm_pc_t *pc, hbm_power_t state, hbm_tick_t t)
     pc->power = state;
 }
 
-static bool is_forced(const hbm_channel_t *self, const hbm_pc_t *pc)
-{
-    return self->policies->refresh->active && pc->refresh.owed >= hbm_max(self->policies->config.postpone, 1);
-}
-
 HBM_INLINE int64_t refreshes(const hbm_pc_t *pc) { return pc->counters.n_ref_pb + pc->counters.n_ref_ab; }
 
 /* When the channel has been idle for so long that self-refresh is due; HBM_NEVER while it may not be. */
@@ -116,7 +111,7 @@ static hbm_tick_t next_power(const hbm_channel_t *self, hbm_tick_t t, int *comma
     *pc = 0;
     for (int i = 0; i < self->n_pc; i++) {
         const hbm_pc_t *each = &self->pc[i];
-        forced |= is_forced(self, each);
+        forced |= self->policies->refresh->active && hbm_refresh_forced(&each->refresh, self->policies);
         refreshing |= each->refresh.target != HBM_REFRESH_NO_TARGET || each->refresh.pending;
     }
     switch (p->state) {

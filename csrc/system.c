@@ -122,6 +122,14 @@ void hbm_system_touch(hbm_system_t *self, int32_t pc)
     }
 }
 
+void hbm_system_untouch(hbm_system_t *self)
+{
+    for (int32_t i = 0; i < self->n_touched; i++) {
+        self->is_touched[self->touched[i]] = 0;
+    }
+    self->n_touched = 0;
+}
+
 /* An interrupted round leaves channels at different places, so nothing may follow it. */
 static int run_round(hbm_system_t *self, hbm_work_fn work, void *context, int32_t n)
 {
@@ -133,11 +141,7 @@ static int run_round(hbm_system_t *self, hbm_work_fn work, void *context, int32_
 static int run_touched(hbm_system_t *self, hbm_work_fn work)
 {
     const int ret = run_round(self, work, self, self->n_touched);
-
-    for (int32_t i = 0; i < self->n_touched; i++) {
-        self->is_touched[self->touched[i]] = 0;
-    }
-    self->n_touched = 0;
+    hbm_system_untouch(self);
     return ret;
 }
 

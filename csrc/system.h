@@ -60,6 +60,7 @@ HBM_INLINE hbm_pc_t *hbm_system_pc(hbm_system_t *self, int32_t pc)
 
 /* The channel of pseudo-channel `pc` takes part in the next run. */
 void hbm_system_touch(hbm_system_t *self, int32_t pc);
+void hbm_system_untouch(hbm_system_t *self);
 /* Runs the touched channels, until none is. */
 int hbm_system_run(hbm_system_t *self, hbm_until_t until);
 int hbm_system_run_parts(hbm_system_t *self);
