@@ -214,11 +214,9 @@ HBM_INLINE int run(hbm_channel_t *self, hbm_until_t until, const bool plain)
             skip_idle(self, t, hbm_min(next_arrival(self), self->stop));
             t = next_event(self);
         }
-        if (t >= self->stop) {
-            return 0;
-        }
-        if (t >= HBM_NEVER / 2) {
-            return HBM_ERR_INTERNAL; /* work is left, yet nothing will ever happen */
+        if (t >= hbm_min(self->stop, HBM_NEVER / 2)) {
+            /* Work is left: if nothing stops the run, nothing will ever happen. */
+            return self->stop < HBM_NEVER ? 0 : HBM_ERR_INTERNAL;
         }
         if (!plain) {
             visit_full(self, t);
