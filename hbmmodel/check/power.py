@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from hbmmodel.check.rules import READ, WRITE, bits
+from hbmmodel.check.rules import READ, REFRESH, WRITE, bits
 from hbmmodel.check.view import Finding, Ints, View, latest
 from hbmmodel.commands import Command
 
@@ -19,7 +19,6 @@ __all__ = ["Sleeps", "extra_refreshes", "power_distances", "power_states", "slee
 ENTRIES = bits((Command.PDE, Command.SRE))
 EXITS = bits((Command.PDX, Command.SRX))
 EVERY = (1 << (Command.SRX + 1)) - 1
-REFRESH = bits((Command.REFab, Command.REFpb))
 
 Sleeps = tuple[Ints, Ints]
 """Begin and end of every stay in self-refresh, in units."""
@@ -131,7 +130,7 @@ def extra_refreshes(view: View) -> Iterator[Finding]:
     done = dict.fromkeys(range(view.organisation.pseudo_channels), 0)
     since = -1
     rows, previous = [], []
-    for entry in np.flatnonzero(view.having(REFRESH | bits((Command.SRE, Command.SRX)))).tolist():
+    for entry in np.flatnonzero(view.having(bits((*REFRESH, Command.SRE, Command.SRX)))).tolist():
         mask = int(view.mask[entry])
         if mask == 1 << Command.SRX:
             since, done = entry, dict.fromkeys(done, 0)

@@ -14,13 +14,11 @@ from fractions import Fraction
 import numpy as np
 
 from hbmmodel.check.power import Sleeps
-from hbmmodel.check.rules import bits
+from hbmmodel.check.rules import REFRESH, bits
 from hbmmodel.check.view import Finding, Ints, View
 from hbmmodel.commands import Command
 
 __all__ = ["Ending", "activation_counts", "bank_sets", "refresh_account"]
-
-REFRESH = bits((Command.REFab, Command.REFpb))
 
 
 def bank_sets(view: View) -> Iterator[Finding]:
@@ -44,7 +42,7 @@ def bank_sets(view: View) -> Iterator[Finding]:
     done: dict[int, dict[int, int]] = {}
     rows: list[int] = []
     previous: list[int] = []
-    for entry in np.flatnonzero(view.having(REFRESH)).tolist():
+    for entry in np.flatnonzero(view.having(bits(REFRESH))).tolist():
         if view.mask[entry] == 1 << Command.REFab:
             first = int(view.pseudo_channel[entry]) * view.organisation.sids
             for sid in range(first, first + view.organisation.sids):
@@ -156,7 +154,7 @@ def refresh_account(
     interval = int(view.limits.times["tREFI"] * multiplier)
     allowed = (postpone_max + 1) * interval
     order = view.order("bank")
-    entries = order[(view.sorted_mask("bank") & REFRESH) != 0]
+    entries = order[(view.sorted_mask("bank") & bits(REFRESH)) != 0]
     bank, time, rows = view.bank[entries], _awake(view.time[entries], asleep), view.rows[entries]
     end = int(_awake(np.array([end], np.int64), asleep)[0])
 
@@ -231,7 +229,7 @@ def activation_counts(by_bank: View, *, raaimt: int, raammt: int, raadec: int) -
     if raaimt == 0:
         return
     view = by_bank
-    refresh, rfm = REFRESH, bits((Command.RFMab, Command.RFMpb))
+    refresh, rfm = bits(REFRESH), bits((Command.RFMab, Command.RFMpb))
     count: dict[int, int] = {}
     rows = []
     for entry in np.flatnonzero(view.having(refresh | rfm | 1 << Command.ACT)).tolist():

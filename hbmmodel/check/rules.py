@@ -23,6 +23,7 @@ REFAB, REFPB, RFMAB, RFMPB = (Command.REFab,), (Command.REFpb,), (Command.RFMab,
 ONE_BANK = REFPB + RFMPB
 ALL_BANKS = REFAB + RFMAB
 SRE = (Command.SRE,)
+REFRESH = REFAB + REFPB
 POWER = (Command.PDE, Command.PDX, Command.SRE, Command.SRX)
 
 
