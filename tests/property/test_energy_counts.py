@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from test_sim_conservation import systems
 
 import hbmmodel as hbm
-from hbmmodel import _core
 from hbmmodel.commands import Command
 from hbmmodel.energy import Counts, Geometry
 
@@ -20,16 +19,7 @@ from hbmmodel.energy import Counts, Geometry
 def run(system: hbm.System, traffic: Any, *, log: bool, skip: bool = True, threads: int = 1) -> tuple[Counts, Any]:
     """Counts of some requests, and the log."""
     address, is_write, tick = traffic
-    core = _core.CoreSystem(
-        system.map.core,
-        system.policy(),
-        host_ticks=system.host_ticks,
-        window=system.window_bursts,
-        threads=threads,
-        command_log=log,
-        epoch_ticks=1000,
-        skip=skip,
-    )
+    core = cases.core_of(system, threads=threads, log=log, epoch_ticks=1000, skip=skip)
     core.requests(address, is_write, tick, False)
     end = core.finish()
     geometry = Geometry.of(system.device, system.stacks)

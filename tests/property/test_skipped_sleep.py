@@ -6,22 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import sim_cases as cases
 
 import hbmmodel as hbm
-from hbmmodel import _core
 
 
 def run(system: hbm.System, address: Any, is_write: Any, tick: Any, skip: bool) -> tuple[Any, ...]:
-    core = _core.CoreSystem(
-        system.map.core,
-        system.policy(),
-        host_ticks=system.host_ticks,
-        window=system.window_bursts,
-        threads=1,
-        command_log=False,
-        epoch_ticks=400,
-        skip=skip,
-    )
+    core = cases.core_of(system, log=False, skip=skip)
     half = len(address) // 2
     for part in (slice(0, half), slice(half, None)):
         core.requests(address[part], is_write[part], tick[part], False)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import hbmmodel as hbm
+from hbmmodel import _core
 from hbmmodel.commands import Command
 from hbmmodel.device.presets import load
 from hbmmodel.mapping import FIELDS
@@ -30,6 +31,22 @@ def small(name: str = "HBM4_8000", variant: str | None = None, channels: int = 1
     """A system of few channels: short runs meet many rules."""
     overrides = options.pop("overrides", {})
     return hbm.System(hbm.device(name, variant, channels=channels, **overrides), **options)
+
+
+def core_of(
+    system: hbm.System, *, threads: int = 1, log: bool = True, epoch_ticks: int = 400, skip: bool = True
+) -> Any:
+    """The core of a system, as `simulate` makes it."""
+    return _core.CoreSystem(
+        system.map.core,
+        system.policy(),
+        host_ticks=system.host_ticks,
+        window=system.window_bursts,
+        threads=threads,
+        command_log=log,
+        epoch_ticks=epoch_ticks,
+        skip=skip,
+    )
 
 
 def reads(base: int, n_bytes: int, dims: Sequence[tuple[int, int]] = (), rows: Any = None) -> Access:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cli_cases import fails, told
 
 from hbmmodel.cli import run_cli
 from hbmmodel.cli.commands import COMMANDS
@@ -30,24 +31,6 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 def saved(one_channel: System, make_result: Make, tmp_path: Path) -> Path:
     path: Path = make_result(one_channel, log=True).save(tmp_path / "run")
     return path
-
-
-def fails(capsys: pytest.CaptureFixture[str], *argv: str, code: int = 2) -> str:
-    """Run a command that must fail, and return its one line."""
-    assert run_cli(argv) == code
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    lines = captured.err.splitlines()
-    assert len(lines) == 1, captured.err
-    assert lines[0].startswith("hbmmodel: ") and "Traceback" not in lines[0]
-    return lines[0]
-
-
-def told(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
-    assert run_cli(argv) == 0
-    captured = capsys.readouterr()
-    assert captured.err == ""
-    return captured.out
 
 
 @pytest.fixture

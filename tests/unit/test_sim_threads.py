@@ -117,25 +117,13 @@ def test_systems_run_side_by_side_in_threads_of_the_caller() -> None:
 # ---- one object, two threads ----
 
 
-def core_of(system: hbm.System, threads: int = 1) -> Any:
-    return _core.CoreSystem(
-        system.map.core,
-        system.policy(),
-        host_ticks=system.host_ticks,
-        window=system.window_bursts,
-        threads=threads,
-        command_log=True,
-        epoch_ticks=400,
-    )
-
-
 SECOND = "requests submit next_end accept finish counters commands operations epochs".split()
 
 
 @pytest.mark.parametrize("second", SECOND)
 def test_busy_system_refuses_a_second_thread(second: str) -> None:
     system = cases.small(channels=2)
-    core = core_of(system)
+    core = cases.core_of(system)
     rng = np.random.default_rng(1)
     address = rng.integers(0, system.capacity_bytes, 400_000).astype(np.uint64)
     is_write = np.zeros(len(address), dtype=np.uint8)
@@ -174,7 +162,7 @@ def test_busy_system_refuses_a_second_thread(second: str) -> None:
 
 
 def test_core_takes_no_input_after_its_end() -> None:
-    core = core_of(cases.small())
+    core = cases.core_of(cases.small())
     address, is_write = np.zeros(1, dtype=np.uint64), np.zeros(1, dtype=np.uint8)
     core.requests(address, is_write, None, False)
     core.finish()
