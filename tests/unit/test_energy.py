@@ -10,7 +10,7 @@ import sim_cases as cases
 
 import hbmmodel as hbm
 from hbmmodel.energy import COMPONENTS, Geometry, energy_set, energy_sets, leakage_w, parse, per_event_pj
-from hbmmodel.energy.presets import _shipped
+from hbmmodel.energy.presets import _SHELF
 from hbmmodel.errors import HbmArgumentError
 from hbmmodel.sim import simulate
 from hbmmodel.trace import Trace
@@ -55,7 +55,7 @@ def test_no_event_of_any_set_is_negative_and_spans_are_ordered(name: str) -> Non
     ],
 )
 def test_a_set_that_cannot_be_is_refused(name: str, line: str, becomes: str, said: str) -> None:
-    text = _shipped()[name]
+    text = _SHELF.shipped(f"{name}.toml")
     assert line in text
     with pytest.raises(HbmArgumentError, match=said):
         parse(text.replace(line, becomes, 1), name)
@@ -63,7 +63,7 @@ def test_a_set_that_cannot_be_is_refused(name: str, line: str, becomes: str, sai
 
 def test_a_refresh_current_below_standby_is_refused() -> None:
     """The peer's defect: an IDD5 left at its default gives refreshes of negative energy."""
-    text = _shipped()["HBM2_DRAMSIM3_IDD"]
+    text = _SHELF.shipped("HBM2_DRAMSIM3_IDD.toml")
     with pytest.raises(HbmArgumentError):
         parse(text.replace("i5b = 0.250", "i5b = 0.005"), "broken")
 
