@@ -89,6 +89,13 @@ int hbm_feed_add(hbm_feed_t *self, int32_t access, int32_t operation, bool is_wr
 int hbm_feed_request(hbm_feed_t *self, const hbm_request_t *request)
 {
     void *items = self->request;
+
+    if (self->n_requests == self->request_capacity && self->request_at > self->n_requests / 2 && !self->number_requests) {
+        /* those before it are taken */
+        self->n_requests -= self->request_at;
+        memmove(self->request, self->request + self->request_at, (size_t)self->n_requests * sizeof *self->request);
+        self->request_at = 0;
+    }
     if (grow(&items, self->n_requests, &self->request_capacity, sizeof *self->request) != 0) {
         return HBM_ERR_NO_MEMORY;
     }
@@ -116,10 +123,13 @@ static void load_request(hbm_feed_t *self)
     self->tag = self->number_requests ? (int32_t)self->request_at : 0;
 }
 
-void hbm_feed_start_requests(hbm_feed_t *self)
+bool hbm_feed_start_requests(hbm_feed_t *self)
 {
-    self->request_at = 0;
+    if (self->valid) {
+        return false;
+    }
     load_request(self);
+    return self->valid;
 }
 
 /* Points the feed at the burst its current stream is at. */

@@ -114,7 +114,7 @@ int hbm_system_submit(hbm_system_t *self, const hbm_access_t *accesses, int32_t 
     return 0;
 }
 
-int hbm_system_accept(hbm_system_t *self)
+int hbm_system_forget(hbm_system_t *self)
 {
     if (self->finished) {
         return HBM_ERR_BAD_ARGUMENT;
@@ -128,7 +128,14 @@ int hbm_system_accept(hbm_system_t *self)
             hbm_system_touch(self, pc);
         }
     }
-    return hbm_system_run(self, HBM_UNTIL_ACCEPTED);
+    return 0;
+}
+
+int hbm_system_accept(hbm_system_t *self)
+{
+    const int ret = hbm_system_forget(self);
+
+    return ret != 0 ? ret : hbm_system_run(self, HBM_UNTIL_ACCEPTED);
 }
 
 static hbm_tick_t end_of(const hbm_system_t *self, const hbm_in_flight_t *f)
@@ -183,6 +190,9 @@ static int first_end(const hbm_system_t *self, const hbm_tick_t *bound, uint64_t
     return first;
 }
 
+enum { HBM_NOTHING_TO_RUN = 1 };
+
+/* HBM_NOTHING_TO_RUN: every channel is as far as it may go. */
 static int run_round(hbm_system_t *self, const hbm_tick_t *bound)
 {
     const int32_t n = (int32_t)self->device.pseudo_channels;
@@ -193,7 +203,7 @@ static int run_round(hbm_system_t *self, const hbm_tick_t *bound)
         if (held == 0) {
             continue;
         }
-        channel->horizon = HBM_NEVER;
+        channel->horizon = self->border;
         for (uint64_t m = self->in_flight & ~held; m != 0; m &= m - 1) {
             channel->horizon = hbm_min(channel->horizon, bound[hbm_lowest(m)] + self->delay);
         }
@@ -201,7 +211,7 @@ static int run_round(hbm_system_t *self, const hbm_tick_t *bound)
             hbm_system_touch(self, c * n);
         }
     }
-    return self->n_touched > 0 ? hbm_system_run_parts(self) : HBM_ERR_INTERNAL;
+    return self->n_touched > 0 ? hbm_system_run_parts(self) : HBM_NOTHING_TO_RUN;
 }
 
 int hbm_system_next_end(hbm_system_t *self, int32_t *operation, int64_t *end_tick)
@@ -218,13 +228,20 @@ int hbm_system_next_end(hbm_system_t *self, int32_t *operation, int64_t *end_tic
         int first, ret;
         bound_ends(self, bound, &running);
         first = first_end(self, bound, running);
-        if (first >= 0) {
+        if (first >= 0 && bound[first] < self->border) {
             *operation = self->flight[first].operation;
             *end_tick = self->reported = bound[first];
             self->in_flight &= ~(UINT64_C(1) << first);
             return 0;
         }
         ret = run_round(self, bound);
+        if (ret == HBM_NOTHING_TO_RUN) {
+            if (self->border < HBM_NEVER) {
+                *end_tick = self->border;
+                return 0;
+            }
+            ret = HBM_ERR_INTERNAL;
+        }
         if (ret != 0) {
             self->finished = true;
             return ret;
