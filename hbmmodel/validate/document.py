@@ -1,8 +1,8 @@
 """The page ``docs/validation.md``: ``python -m hbmmodel.validate.document docs/validation.md``.
 
 It owns the words and tables of the page and which comparison stands where; it must not compute a comparison
-(``bounds``, ``hardware``, ``published``, ``ramulator``, ``constraints``, ``speed`` do) and never holds a result as text. Misses
-stand in the tables beside the rest.
+(``bounds``, ``hardware``, ``published``, ``ramulator``, ``constraints``, ``speed`` do) and never holds a result as
+text. Misses stand in the tables beside the rest.
 """
 
 from __future__ import annotations
@@ -425,8 +425,8 @@ def _published() -> str:
         text += f"### {title}\n\n" + _table(head, lines)
     return (
         text
-        + "The KAIST figures are a roadmap's power of a whole stack; what they include is not said. The gain of HBM4E is"
-        " not in the projection. The stacks' conductivity in the plane comes from silicon, BEOL and bonds alone,"
+        + "The KAIST figures are a roadmap's power of a whole stack; what they include is not said. The gain of HBM4E"
+        " is not in the projection. The stacks' conductivity in the plane comes from silicon, BEOL and bonds alone,"
         " without the copper of TSVs.\n\n"
         "### Not compared\n\n" + _table(("figure", "source", "why"), published.NOT_COMPARED)
     )

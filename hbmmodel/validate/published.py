@@ -145,7 +145,7 @@ def energy_figures() -> Iterator[Figure]:
     per_bit, _, _ = _run("HBM2E_3200", "HBM2_OCONNOR")
     yield Figure(
         "HBM2, mean of GPU workloads", "pJ/bit", (3.92, 3.92), per_bit, micro,
-        "HBM2E_3200 in order: with standby and refresh, but far fewer rows than those workloads open, so agreement is chance",
+        "HBM2E_3200 in order: with standby and refresh, but fewer rows than those workloads open: it agrees by chance",
     )  # fmt: skip
     dramsim3 = "DRAMsim3, HBM2 (simulator, run for this project)"
     for words, theirs, random_bytes in (("in order", 2.30, 0), ("random", 4.69, 64)):
