@@ -22,6 +22,7 @@ __all__ = [
     "check_writable",
     "echo_json",
     "json_option",
+    "listing_group",
     "parse_settings",
     "read_options",
     "system_options",
@@ -212,7 +213,7 @@ def build_system(
 def _check_device_setting(key: str, name: str, device: str, variant: str | None, others: Sequence[str]) -> None:
     """Refuse a key that is no field of anything, with the closest of all that are."""
     from hbmmodel.device.build import override_names
-    from hbmmodel.device.presets import did_you_mean
+    from hbmmodel.shelf import did_you_mean
 
     known = override_names(device, variant)
     stem = name.removesuffix("_ns").removesuffix("_ck")
@@ -249,6 +250,32 @@ def check_writable(directory: str) -> None:
         raise HbmArgumentError(
             f"{directory} cannot be written: {error.strerror or error}; name another directory with -o"
         ) from None
+
+
+def listing_group(name: str, *, text: str, list_text: str, show: Callable[[bool], None]) -> click.Group:
+    """A group with a subcommand ``list``, which it also does when it is called without a subcommand.
+
+    Parameters
+    ----------
+    name : str
+        Of the command.
+    text, list_text : str
+        Help of the group and of ``list``.
+    show : callable
+        Shows the list; is given whether as JSON.
+    """
+
+    @click.group(name, invoke_without_command=True, help=text)
+    @json_option
+    @click.pass_context
+    def group(ctx: click.Context, as_json: bool) -> None:
+        if ctx.invoked_subcommand is None:
+            show(as_json)
+        elif as_json:
+            raise click.UsageError(f"--json belongs behind the subcommand: hbmmodel {name} list --json", ctx)
+
+    group.command("list", help=list_text)(json_option(show))
+    return group
 
 
 def echo_json(content: Any) -> None:
