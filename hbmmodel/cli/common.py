@@ -220,9 +220,10 @@ def _check_device_setting(key: str, name: str, device: str, variant: str | None,
     if name in known or f"{stem}_ns" in known or stem in ("tCK", "nBL"):
         return  # known, or the device says better what is wrong: a unit that lacks, a value that follows from others
     hint = did_you_mean(name, [*others, *known])
+    own, timing = ", ".join(sorted(others)), ", ".join(k for k in known if k[-3:] != "_ck")
     raise click.UsageError(
         f"--set {key}: no field of the system, the controller or the device is called {name!r}; {hint}"
-        f"system, controller, cooling: {', '.join(sorted(others))}; device: {', '.join(k for k in known if k[-3:] != '_ck')}"
+        f"system, controller, cooling: {own}; device: {timing}"
     )
 
 

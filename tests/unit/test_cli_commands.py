@@ -175,7 +175,7 @@ def test_settings_reach_the_system_the_controller_and_the_device() -> None:
         (["--set", "engine.cap=8"], "begins with system., controller., cooling., trips., device."),
         (["--set", "controller.wings=2"], "the controller has no 'wings'; it has cap,"),
         (["--set", "stacks=2", "--stacks", "2"], "also given as --stacks"),
-        (["--set", "wings=2"], "is called 'wings'; system, controller, cooling: cap,"),
+        (["--set", "wings=2"], "is called 'wings'; system, controller, cooling: bottom_c, cap,"),
         (["--set", "host_latency=80"], "did you mean 'host_latency_ns'?"),
         (["--set", "capp=8"], "did you mean 'cap'?"),
         (["--set", "tFAWns=14"], "did you mean 'tFAW_ns'?"),
