@@ -45,6 +45,7 @@ typedef struct {
 
     /* explicit requests */
     hbm_request_t *request;
+    hbm_tick_t requests_from; /* none is taken before */
     int64_t request_at;
     int64_t n_requests;
     int64_t request_capacity;
@@ -79,7 +80,8 @@ HBM_INLINE hbm_tick_t hbm_feed_next_start(const hbm_feed_t *self);
 bool hbm_feed_join(hbm_feed_t *self, hbm_tick_t tick);
 
 int hbm_feed_request(hbm_feed_t *self, const hbm_request_t *request);
-void hbm_feed_start_requests(hbm_feed_t *self);
+/* True when the feed was empty and has a request now; requests wait behind streams. */
+bool hbm_feed_start_requests(hbm_feed_t *self);
 
 /* True while bursts of the operation are still to be given. */
 bool hbm_feed_gives(const hbm_feed_t *self, int32_t operation);
