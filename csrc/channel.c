@@ -94,11 +94,9 @@ void hbm_channel_free(hbm_channel_t *self)
 
 void hbm_channel_wake(hbm_channel_t *self, int pc)
 {
-    /* The channel stood still after the tick that ended its run, or after a look that went ahead of it. */
-    const hbm_tick_t last = hbm_max(hbm_max(self->pc[0].looked, self->pc[1].looked), (self->position - 1) & ~INT64_C(1));
     hbm_pc_t *p = &self->pc[pc];
 
-    p->feed.open_at = last + 2;
+    p->feed.open_at = hbm_rising(hbm_max(self->position, p->feed.n_streams == 0 ? p->feed.requests_from : 0));
     if (p->feed.valid) {
         p->look_at = hbm_min(p->look_at, hbm_feed_from(&p->feed));
     }
@@ -309,12 +307,19 @@ static hbm_tick_t join_streams(hbm_channel_t *self)
     for (int i = 0; i < self->n_pc; i++) {
         hbm_feed_t *f = &self->pc[i].feed;
         /* An empty feed takes the next ones ahead of time: they arrive at their start. */
-        if (f->n_waiting > 0 && hbm_feed_join(f, f->n_streams == 0 ? hbm_feed_next_start(f) : self->position)) {
+        if (f->n_waiting > 0 && hbm_feed_join(f, f->valid ? self->position : hbm_feed_next_start(f))) {
             hbm_channel_wake(self, i);
         }
         next = hbm_min(next, hbm_feed_next_start(f));
     }
     return next;
+}
+
+/* Behind all that was visited, or looked at ahead of a visit.  (Which ticks are visited where nothing happens depends on
+ * skipping; where a run ends does not.) */
+static hbm_tick_t behind_last(const hbm_channel_t *self)
+{
+    return hbm_max(self->now, hbm_max(self->pc[0].looked, self->pc[1].looked)) + 1;
 }
 
 /* Runs to `horizon`, letting streams join on the way, or until the channel is done with an operation. */
@@ -327,7 +332,7 @@ static int run_to(hbm_channel_t *self, hbm_until_t until, hbm_tick_t horizon)
         stop = hbm_min(horizon, join_streams(self));
         ret = run_until(self, until, stop);
         /* Where nothing is left to do nothing happens before the next start. */
-        self->position = hbm_max(self->position, self->stop == stop && stop < HBM_NEVER ? stop : self->now + 1);
+        self->position = hbm_max(self->position, self->stop == stop && stop < HBM_NEVER ? stop : behind_last(self));
     } while (ret == 0 && self->stop == stop && stop < horizon);
     return ret;
 }
@@ -340,7 +345,7 @@ int hbm_channel_run_before(hbm_channel_t *self, hbm_tick_t tick)
     const int ret = run_to(self, HBM_UNTIL_ACCEPTED, tick);
 
     if (reached(self, HBM_UNTIL_ACCEPTED)) { /* more input may come for now */
-        self->position = hbm_max(before, self->now + 1);
+        self->position = hbm_max(before, behind_last(self));
     }
     return ret;
 }
@@ -356,7 +361,15 @@ int hbm_channel_stand_at(hbm_channel_t *self, hbm_tick_t tick)
     return ret;
 }
 
-int hbm_channel_run_part(hbm_channel_t *self) { return run_to(self, HBM_UNTIL_READ, self->horizon); }
+int hbm_channel_run_part(hbm_channel_t *self)
+{
+    int ret;
+
+    self->in_part = true;
+    ret = run_to(self, HBM_UNTIL_READ, self->horizon);
+    self->in_part = false;
+    return ret;
+}
 
 void hbm_channel_hold(hbm_channel_t *self, int pc, int32_t tag)
 {

@@ -24,8 +24,9 @@ typedef struct {
     hbm_tick_t row_free;
     hbm_tick_t column_free;
     hbm_tick_t stop;     /* the run in progress visits no tick from here on */
-    hbm_tick_t position; /* of parts: whatever happens before this tick has happened */
+    hbm_tick_t position; /* where the last run ended: new input is looked at from here on */
     hbm_tick_t horizon;  /* of the next part */
+    bool in_part;        /* the run in progress ends where the channel is done with an operation */
     int32_t n_pc;
     bool window_binds;   /* false: no window, or one that the queue and the data in flight cannot fill */
     hbm_pc_t *row_first;    /* the pseudo-channel to try first; its `other` is second */

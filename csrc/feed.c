@@ -114,6 +114,7 @@ static void load_request(hbm_feed_t *self)
         return;
     }
     r = &self->request[self->request_at];
+    self->open_at = hbm_max(self->open_at, self->requests_from);
     self->bank = r->bank;
     self->row = r->row;
     self->column = r->column;
@@ -155,7 +156,7 @@ bool hbm_feed_start(hbm_feed_t *self, hbm_tick_t start, int32_t tile)
         }
         self->stream[i].start = start;
     }
-    return self->n_streams == 0 && hbm_feed_join(self, hbm_feed_next_start(self));
+    return !self->valid && hbm_feed_join(self, hbm_feed_next_start(self));
 }
 
 bool hbm_feed_join(hbm_feed_t *self, hbm_tick_t tick)
@@ -227,8 +228,8 @@ void hbm_feed_step_slow(hbm_feed_t *self)
         } else {
             drop_stream(self, self->turn);
             if (self->n_streams == 0) {
-                self->valid = false;
                 self->n_intervals = self->n_waiting > 0 ? self->n_intervals : 0;
+                load_request(self);
                 return;
             }
             if (self->turn == self->n_streams) {

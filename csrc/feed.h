@@ -47,6 +47,7 @@ typedef struct {
 
     /* explicit requests */
     hbm_request_t *request;
+    hbm_tick_t requests_from; /* none is taken before */
     int64_t request_at;
     int64_t n_requests;
     int64_t request_capacity;
@@ -82,7 +83,7 @@ bool hbm_feed_join(hbm_feed_t *self, hbm_tick_t tick);
 
 /* Appends a request; those taken already are forgotten. */
 int hbm_feed_request(hbm_feed_t *self, const hbm_request_t *request);
-/* True when the feed was empty and has a request now. */
+/* True when the feed was empty and has a request now; requests wait behind streams. */
 bool hbm_feed_start_requests(hbm_feed_t *self);
 
 /* The first tick at which the next burst may be taken. */

@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { HBM_MAX_OPERATION = 1 << 26 }; /* tallies are kept of all up to the last one */
+
 /* Room for the operation in every worker's tally. */
 static int grow_tallies(hbm_system_t *self, int32_t operation)
 {
@@ -54,7 +56,7 @@ static bool has_room(const hbm_system_t *self, int64_t intervals, int32_t operat
     for (int32_t i = 0; i < HBM_IN_FLIGHT; i++) {
         if (self->in_flight >> i & 1) {
             held += self->flight[i].intervals;
-            if (operation - self->flight[i].operation >= HBM_IN_FLIGHT) {
+            if ((int64_t)operation - self->flight[i].operation >= HBM_IN_FLIGHT) {
                 return false;
             }
         }
@@ -81,18 +83,23 @@ static void hold(hbm_system_t *self, int32_t operation, bool everywhere)
     hbm_system_untouch(self);
 }
 
+int64_t hbm_system_next_start(const hbm_system_t *self) { return hbm_rising(self->reported + self->delay); }
+
 int hbm_system_submit(hbm_system_t *self, const hbm_access_t *accesses, int32_t n, int32_t operation, int64_t start,
                       int32_t tile_bursts, bool wrap, int32_t *bad)
 {
-    hbm_expansion_t x = {
-        .system = self, .operation = operation, .start = hbm_rising(start), .tile = tile_bursts, .wrap = wrap};
-    const uint64_t bit = hbm_flight_bit(operation + 1);
-    const int64_t intervals = bound_of(self, accesses, n);
+    hbm_expansion_t x = {.system = self, .operation = operation, .tile = tile_bursts, .wrap = wrap};
+    int64_t intervals;
     int ret = 0;
 
     *bad = -1;
     if (self->finished || start < 0 || start > HBM_NEVER / 2 || tile_bursts < 0 || n < 0 || operation < 0 ||
-        operation > (1 << 26) || (self->in_flight & bit) || start < self->reported + self->delay ||
+        operation > HBM_MAX_OPERATION) {
+        return HBM_ERR_BAD_ARGUMENT;
+    }
+    x.start = hbm_rising(start);
+    intervals = bound_of(self, accesses, n);
+    if ((self->in_flight & hbm_flight_bit(operation + 1)) || x.start < hbm_system_next_start(self) ||
         !has_room(self, intervals, operation)) {
         return HBM_ERR_BAD_ARGUMENT;
     }
@@ -110,7 +117,7 @@ int hbm_system_submit(hbm_system_t *self, const hbm_access_t *accesses, int32_t 
     hbm_expand_start(&x);
     hold(self, operation, x.flushed);
     self->flight[operation % HBM_IN_FLIGHT] = (hbm_in_flight_t){operation, x.start, intervals};
-    self->in_flight |= bit;
+    self->in_flight |= hbm_flight_bit(operation + 1);
     return 0;
 }
 

@@ -190,7 +190,8 @@ HBM_API int hbm_system_set_l2(hbm_system_t *self, int64_t size_bytes, int64_t li
 /* hits, misses, write-backs, in bursts. */
 HBM_API void hbm_system_l2_counts(const hbm_system_t *self, int64_t *out);
 /* A block of single-burst requests in order; tick NULL: offered as early as accepted.  On HBM_ERR_ADDRESS *bad is the
- * index of the request outside the stacks. */
+ * index of the request outside the stacks.  Requests wait behind the bursts of operations in flight, and are
+ * not taken before hbm_system_next_start. */
 HBM_API int hbm_system_requests(hbm_system_t *self, const uint64_t *address, const uint8_t *is_write,
                                 const int64_t *tick, int64_t n, bool wrap, int64_t *bad);
 /* The same without running: they wait behind what was offered before. */
@@ -210,10 +211,13 @@ HBM_API int hbm_system_set_conditions(hbm_system_t *self, int32_t stack, int32_t
 
 /* An operation whose bursts are offered from tick `start`, the operands of all operations in flight taking turns of
  * tile_bursts bursts in every pseudo-channel (0: one operand after the other).  It is in flight until its end is reported or
- * all is accepted; it starts no sooner than host_ticks (2 at least) after the last end reported.  Needs room.  On
+ * all is accepted; it starts no sooner than hbm_system_next_start.  Needs room.  On
  * HBM_ERR_ADDRESS *bad is the index of the access that leaves the stacks. */
 HBM_API int hbm_system_submit(hbm_system_t *self, const hbm_access_t *accesses, int32_t n, int32_t operation,
                               int64_t start, int32_t tile_bursts, bool wrap, int32_t *bad);
+/* The first tick at which something may start that depends on the last end reported: host_ticks (2 at least) after it, on an
+ * even tick; 0 before the first. */
+HBM_API int64_t hbm_system_next_start(const hbm_system_t *self);
 /* False: wait for an end, there are too many operations or too many byte runs in flight. */
 HBM_API bool hbm_system_has_room(const hbm_system_t *self, const hbm_access_t *accesses, int32_t n, int32_t operation);
 /* Runs until it is certain which operation in flight ends first, and when: the last of its reads is back, the last of its

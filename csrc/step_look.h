@@ -82,7 +82,7 @@ HBM_NOINLINE static hbm_entry_t *push_first(hbm_pc_t *pc, int direction, bool hi
 static void end_operation(hbm_channel_t *self, hbm_pc_t *pc, int32_t tag)
 {
     pc->holding &= ~hbm_flight_bit(tag);
-    self->stop = HBM_LONG_AGO;
+    self->stop = self->in_part ? HBM_LONG_AGO : self->stop;
 }
 
 /* All of an operation is accepted: its reads that wait are counted from now on.  False when there are none. */

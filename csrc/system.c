@@ -184,6 +184,7 @@ int hbm_system_offer(hbm_system_t *self, const uint64_t *address, const uint8_t 
     for (int32_t i = 0; i < self->n_touched; i++) {
         hbm_channel_t *channel = &self->channel[self->touched[i]];
         for (int32_t p = 0; p < channel->n_pc; p++) {
+            channel->pc[p].feed.requests_from = hbm_system_next_start(self);
             if (hbm_feed_start_requests(&channel->pc[p].feed)) {
                 hbm_channel_wake(channel, p);
             }

@@ -27,10 +27,15 @@ if TYPE_CHECKING:
     from hbmmodel.energy import energy_set as energy_set
     from hbmmodel.energy import energy_sets as energy_sets
     from hbmmodel.mapping import AddressMap as AddressMap
+    from hbmmodel.products import product as product
+    from hbmmodel.products import product_info as product_info
+    from hbmmodel.products import products as products
     from hbmmodel.result import Result as Result
     from hbmmodel.sim import simulate as simulate
     from hbmmodel.system import Controller as Controller
     from hbmmodel.system import System as System
+    from hbmmodel.thermal.cooling import Cooling as Cooling
+    from hbmmodel.thermal.trips import Trips as Trips
     from hbmmodel.trace import Trace as Trace
     from hbmmodel.trace import read_trace as read_trace
     from hbmmodel.trace.shipped import demo_capture as demo_capture
@@ -40,10 +45,12 @@ __version__ = "0.1.0"
 __all__ = [
     "AddressMap",
     "Controller",
+    "Cooling",
     "Device",
     "Result",
     "System",
     "Trace",
+    "Trips",
     "__version__",
     "check",
     "demo_capture",
@@ -53,6 +60,9 @@ __all__ = [
     "energy_sets",
     "errors",
     "get_include",
+    "product",
+    "product_info",
+    "products",
     "read_trace",
     "simulate",
     "thermal",
@@ -61,16 +71,21 @@ __all__ = [
 _HOME = {
     "AddressMap": "hbmmodel.mapping",
     "Controller": "hbmmodel.system",
+    "Cooling": "hbmmodel.thermal.cooling",
     "Device": "hbmmodel.device",
     "Result": "hbmmodel.result",
     "System": "hbmmodel.system",
     "Trace": "hbmmodel.trace",
+    "Trips": "hbmmodel.thermal.trips",
     "check": "hbmmodel.check",
     "demo_capture": "hbmmodel.trace.shipped",
     "device": "hbmmodel.device",
     "devices": "hbmmodel.device",
     "energy_set": "hbmmodel.energy",
     "energy_sets": "hbmmodel.energy",
+    "product": "hbmmodel.products",
+    "product_info": "hbmmodel.products",
+    "products": "hbmmodel.products",
     "read_trace": "hbmmodel.trace",
     "simulate": "hbmmodel.sim",
 }

@@ -140,6 +140,7 @@ cdef extern from "hbm.h" nogil:
     int hbm_system_submit(hbm_system_t *self, const hbm_access_t *accesses, int32_t n, int32_t operation,
                           int64_t start, int32_t tile_bursts, bint wrap, int32_t *bad)
     bint hbm_system_has_room(const hbm_system_t *self, const hbm_access_t *accesses, int32_t n, int32_t operation)
+    int64_t hbm_system_next_start(const hbm_system_t *self)
     int hbm_system_next_end(hbm_system_t *self, int32_t *operation, int64_t *end_tick)
     int hbm_system_accept(hbm_system_t *self)
     int hbm_system_operations(const hbm_system_t *self, int32_t first, int32_t n, hbm_operation_result_t *out)

@@ -368,6 +368,10 @@ cdef class CoreSystem:
             raise_for(code, "")
         return operation, end
 
+    def next_start(self):
+        """The first tick at which an operation may start that depends on the last end."""
+        return hbm_system_next_start(self.ptr)
+
     def accept(self):
         """Run until everything in flight is accepted."""
         cdef int code

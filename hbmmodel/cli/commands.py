@@ -12,6 +12,7 @@ __all__ = ["COMMANDS", "cli"]
 
 COMMANDS = {
     "devices": ("hbmmodel.cli.devices", "List the device presets, or show one with its sources."),
+    "systems": ("hbmmodel.cli.systems", "List the memory systems of products."),
     "energy": ("hbmmodel.cli.energy", "List the energy sets, or show one with its sources."),
     "thermal": ("hbmmodel.cli.thermal", "Show how warm a power map makes a stack."),
     "run": ("hbmmodel.cli.run", "Simulate a trace and report what it took."),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -59,6 +59,9 @@ def system_options(
 ) -> Callable[[F], F]:
     """Add the options that describe a memory system; they arrive as keyword arguments of `build_system`."""
     options = (
+        click.option(
+            "--system", "product", default=None, metavar="NAME", help="Memory of a product, as rubin (see systems)."
+        ),
         click.option("--device", default=None, metavar="NAME", help=device_help),
         click.option("--variant", default=None, metavar="NAME", help="Density and height, e.g. 24Gb_12H."),
         click.option("--stacks", type=int, default=None, metavar="N", help="Stacks [default: 1]."),
@@ -135,6 +138,7 @@ def build_system(
     device: str | None,
     variant: str | None,
     settings: Sequence[str],
+    product: str | None = None,
     stacks: int | None = None,
     mapping: str | None = None,
     scheduler: str | None = None,
@@ -153,7 +157,10 @@ def build_system(
         A value is out of range or a name unknown.
     """
     from hbmmodel.device import device as make_device
+    from hbmmodel.products import product as make_product
+    from hbmmodel.products import product_info
     from hbmmodel.system import Controller, System
+    from hbmmodel.thermal.cooling import Cooling
 
     options: dict[str, dict[str, Any]] = {
         "controller": {
@@ -164,33 +171,43 @@ def build_system(
             "write_queue": write_queue,
         },
         "system": {"stacks": stacks, "mapping": mapping},
+        "cooling": {},
+        "trips": {},
         "device": {},
     }
     chosen = {place: {k: v for k, v in values.items() if v is not None} for place, values in options.items()}
     own = {
         "controller": {f.name for f in fields(Controller)},
-        "system": {f.name for f in fields(System)} - {"device", "controller"},
+        "system": {f.name for f in fields(System)} - {"device", "controller", "cooling"},
+        "cooling": {f.name for f in fields(Cooling)} - {"trips"},
+        "trips": {"hysteresis_c", "cattrip_c", "poll_s"},
     }
+    if product is not None and (device is not None or variant is not None):
+        raise click.UsageError("--system names the device; leave out --device and --variant")
+    named = product_info(product) if product is not None else None
+    device = named.device if named is not None else device
+    variant = named.variant if named is not None else variant
     for key, value in parse_settings(settings).items():
         place, _, name = key.rpartition(".")
         if not place:
             place = next((p for p, names in own.items() if name in names), "device")
         if place not in chosen:
-            raise click.UsageError(f"--set {key}: a key begins with system., controller., device. or nothing")
+            raise click.UsageError(
+                f"--set {key}: a key begins with system., controller., cooling., trips., device. or nothing"
+            )
         if place in own and name not in own[place]:
             raise click.UsageError(
                 f"--set {key}: the {place} has no {name!r}; it has {', '.join(sorted(own[place]))}"
             )
         if place == "device":
-            _check_device_setting(key, name, device or DEFAULT_DEVICE, variant, [*own["system"], *own["controller"]])
+            _check_device_setting(key, name, device or DEFAULT_DEVICE, variant, sorted(set().union(*own.values())))
         if name in chosen[place]:
             raise click.UsageError(f"--set {key}: {name} is also given as --{name.replace('_', '-')}")
         chosen[place][name] = value
-    return System(
-        make_device(device or DEFAULT_DEVICE, variant, **chosen["device"]),
-        controller=Controller(**chosen["controller"]),
-        **chosen["system"],
-    )
+    made = make_device(device or DEFAULT_DEVICE, variant, **chosen["device"])
+    base = System(made) if product is None else make_product(product, device=made)
+    cooling = replace(base.cooling, **chosen["cooling"], trips=replace(base.cooling.trips, **chosen["trips"]))
+    return replace(base, controller=Controller(**chosen["controller"]), cooling=cooling, **chosen["system"])
 
 
 def _check_device_setting(key: str, name: str, device: str, variant: str | None, others: Sequence[str]) -> None:
@@ -203,9 +220,10 @@ def _check_device_setting(key: str, name: str, device: str, variant: str | None,
     if name in known or f"{stem}_ns" in known or stem in ("tCK", "nBL"):
         return  # known, or the device says better what is wrong: a unit that lacks, a value that follows from others
     hint = did_you_mean(name, [*others, *known])
+    own, timing = ", ".join(sorted(others)), ", ".join(k for k in known if k[-3:] != "_ck")
     raise click.UsageError(
         f"--set {key}: no field of the system, the controller or the device is called {name!r}; {hint}"
-        f"system and controller: {', '.join(sorted(others))}; device: {', '.join(k for k in known if k[-3:] != '_ck')}"
+        f"system, controller, cooling: {own}; device: {timing}"
     )
 
 

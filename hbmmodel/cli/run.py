@@ -56,6 +56,20 @@ DEMO_SYSTEM = {"device": "HBM4_8000", "variant": "24Gb_12H", "stacks": 8}
 @click.option(
     "--threads", type=click.IntRange(1), default=None, metavar="N", help="Threads [default: all cores]."
 )
+@click.option(
+    "--thermal",
+    type=click.Choice(["steady", "transient", "coupled"]),
+    default=None,
+    help="Let temperature act back: repeated for ever, for some seconds, or in this one run.",
+)
+@click.option("--thermal-seconds", type=float, default=10.0, show_default=True, metavar="S", help="Of a transient.")
+@click.option(
+    "--thermal-start-c",
+    type=float,
+    default=None,
+    metavar="C",
+    help="Temperature at the start, transient or coupled [default: the coolant's].",
+)
 @click.option("--command-log", is_flag=True, help="Record every command (for check); large.")
 @click.option("-o", "--output", default=None, metavar="DIR", help="Save the result in DIR.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress and no report; only errors.")
@@ -72,6 +86,9 @@ def command(
     clock_ns: float | None,
     wrap: bool,
     threads: int | None,
+    thermal: str | None,
+    thermal_seconds: float,
+    thermal_start_c: float | None,
     command_log: bool,
     output: str | None,
     quiet: bool,
@@ -89,7 +106,7 @@ def command(
         from hbmmodel.trace.shipped import demo_capture
 
         trace = str(demo_capture())
-        for name, value in DEMO_SYSTEM.items():
+        for name, value in DEMO_SYSTEM.items() if options["product"] is None else ():
             if options[name] is None and (name != "variant" or options["device"] == DEMO_SYSTEM["device"]):
                 options[name] = value
     system = build_system(**options)
@@ -112,6 +129,9 @@ def command(
         command_log=command_log,
         wrap=wrap,
         request_bytes=request_bytes,
+        thermal=thermal,
+        thermal_seconds=thermal_seconds,
+        thermal_start_c=thermal_start_c,
     )
     if output is not None:
         result.save(output)
@@ -121,6 +141,7 @@ def command(
                 "summary": result.summary,
                 "system": system.to_dict(),
                 "trace": result.trace,
+                "thermal_model": result.thermal_model,
                 "provenance": result.provenance,
                 "saved": output,
             }

@@ -46,7 +46,7 @@ def run_operations(
         feed = _Feed(core, system, trace, moved, tile, wrap, bar, borders)
         operations = _checked(trace.operations(), trace.name)
         if mode == "closed":
-            _run_closed(feed, operations, system)
+            _run_closed(feed, operations)
         else:
             _run_open(feed, operations, mode)
     if not moved.names:
@@ -127,7 +127,7 @@ class _Feed:
         )
 
 
-def _run_closed(feed: _Feed, operations: Iterator[Operation], system: System) -> None:
+def _run_closed(feed: _Feed, operations: Iterator[Operation]) -> None:
     program = Dependences()
     waiting: dict[int, Operation] = {}
     in_flight: dict[int, Operation] = {}
@@ -148,11 +148,10 @@ def _run_closed(feed: _Feed, operations: Iterator[Operation], system: System) ->
             feed.started(in_flight[number], number, start)
         if not in_flight:
             return
-        number, end = feed.next_end()
+        number, _ = feed.next_end()
         program.end(number)
         feed.ended(in_flight.pop(number))
-        start = end + max(2, system.host_ticks)
-        start += start & 1
+        start = feed.core.next_start()
 
 
 def _run_open(feed: _Feed, operations: Iterator[Operation], mode: str) -> None:

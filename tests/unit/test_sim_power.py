@@ -87,7 +87,8 @@ def test_all_time_is_in_one_state_and_all_shares_sum_to_one(power: str, refresh:
             kept = (table["stack"] == stack) & (table["kind"] == kind)
             assert table["share"][kept].tolist() == [1.0] + [0.0] * (int(kept.sum()) - 1)
             assert table["time_ns"][kept].sum() == pytest.approx(summary["time_ns"])
-        background = result.energy["pj"][(result.energy["stack"] == stack) & (result.energy["component"] == "background")]
+        energy = result.energy
+        background = energy["pj"][(energy["stack"] == stack) & (energy["component"] == "background")]
         mine = (table["stack"] == stack) & (table["kind"] == "power")
         assert table["energy_pj"][mine].sum() == pytest.approx(background.sum(), rel=1e-12)
         assert table["state"][mine].tolist() == list(POWER_STATES)
