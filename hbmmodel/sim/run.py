@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -243,7 +243,7 @@ def _wrap(
             raise HbmInternalError(
                 f"{bytes_moved} bytes moved for {moved.bytes_asked} asked in {moved.runs} runs; please report this"
             )
-    operations = None
+    operations: dict[str, Any] | None = None
     if moved.names:
         table = core.operations(len(moved.names))
         start = np.array(moved.start_ticks, dtype=np.int64)
@@ -256,6 +256,7 @@ def _wrap(
             "bytes_read": table["bursts_read"] * burst_bytes,
             "bytes_written": table["bursts_written"] * burst_bytes,
             **{name: table[name] for name in ("row_hits", "row_misses", "row_conflicts")},
+            "classes": moved.class_columns(),
         }
         if cache is None and int(operations["bytes_read"].sum() + operations["bytes_written"].sum()) != bytes_moved:
             raise HbmInternalError("operations and channels disagree on the bytes moved; please report this")
@@ -286,4 +287,6 @@ def _wrap(
         "tile_bytes": tile_bytes,
         "address_alignment_bytes": moved.address_alignment_bytes,
     }
+    if (workload := getattr(trace, "workload", None)) is not None:
+        information["workload"] = dict(workload)
     return Result.from_raw(system, information, raw, collect())

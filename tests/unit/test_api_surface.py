@@ -13,7 +13,7 @@ import hbmmodel
 PUBLIC = {
     *("AddressMap", "Controller", "Device", "Result", "System", "Trace"),
     *("__version__", "check", "demo_capture", "device", "devices", "energy_set", "energy_sets"),
-    *("errors", "get_include", "read_trace", "simulate", "thermal"),
+    *("errors", "get_include", "read_trace", "simulate", "thermal", "workload"),
 }
 
 
