@@ -26,7 +26,7 @@ from hbmmodel.trace.model import Operation
 from hbmmodel.workload.checks import check_whole
 from hbmmodel.workload.program import GeneratedTrace, Program, Tensor
 
-__all__ = ["OPERATION_CLASSES", "SIZES", "EffectiveBandwidth", "effective_bandwidth"]
+__all__ = ["OPERATION_CLASSES", "SIZES", "EffectiveBandwidth", "check_target", "effective_bandwidth"]
 
 SIZES = tuple(4**i << 12 for i in range(8))
 """4 KiB to 64 MiB."""
@@ -49,16 +49,17 @@ def _optimizer(program: Program, size: int) -> Iterator[Operation]:
 
 def _rows(row_bytes: int) -> Callable[[Program, int], Iterator[Operation]]:
     def make(program: Program, size: int) -> Iterator[Operation]:
-        count = max(1, size // row_bytes)
-        table = program.tensor(max(SPAN_BYTES, size), "")
-        places = np.random.default_rng(0).integers(0, table.n_bytes // row_bytes, size=count) * np.int64(row_bytes)
-        yield program.operation("rows", [table.read(row_bytes, rows=places)])
+        run = min(row_bytes, size)
+        table = program.tensor(SPAN_BYTES, "")
+        rng = np.random.default_rng(0)
+        places = rng.integers(0, SPAN_BYTES // row_bytes, size=size // run) * np.int64(row_bytes)
+        yield program.operation("rows", [table.read(run, rows=places)])
 
     return make
 
 
 SPAN_BYTES = 1 << 30
-"""Where rows lie that are read at random."""
+"""Where rows lie that are read at random; no stack is smaller."""
 
 OPERATION_CLASSES: dict[str, tuple[str, Callable[[Program, int], Iterator[Operation]]]] = {
     "read": ("one array read: weights of a matrix-vector product, contiguous KV caches", _arrays(1, 0)),
@@ -162,17 +163,15 @@ class EffectiveBandwidth:
         HbmArgumentError
             The suffix is neither, or the file cannot be written.
         """
-        target = Path(path)
+        target = check_target(path)
         if target.suffix == ".csv":
             text = io.StringIO(newline="")
             writer = csv.writer(text, lineterminator="\n")
             writer.writerow(self.table.names)
             writer.writerows(row.values() for row in self.table.rows())
             content = text.getvalue()
-        elif target.suffix == ".json":
-            content = json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n"
         else:
-            raise HbmArgumentError(f"{target}: bandwidths are written as .csv or .json; name such a file")
+            content = json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n"
         try:
             handle, part = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.absolute().parent)
             try:
@@ -187,6 +186,22 @@ class EffectiveBandwidth:
             why = error.strerror or error
             raise HbmArgumentError(f"{target} cannot be written: {why}; name another file") from None
         return target
+
+
+def check_target(path: str | os.PathLike[str]) -> Path:
+    """The path of a file that can be written, before anything is measured.
+
+    Raises
+    ------
+    HbmArgumentError
+        The suffix is neither ``.csv`` nor ``.json``, or there is no such folder.
+    """
+    target = Path(path)
+    if target.suffix not in (".csv", ".json"):
+        raise HbmArgumentError(f"{target}: bandwidths are written as .csv or .json; name such a file")
+    if target.is_dir() or not os.access(target.absolute().parent, os.W_OK):
+        raise HbmArgumentError(f"{target} cannot be written; name a file in a folder that can")
+    return target
 
 
 def effective_bandwidth(
@@ -229,7 +244,7 @@ def effective_bandwidth(
     if not names or not wanted:
         raise HbmArgumentError("no operation class or no size is given; give at least one of each")
     for size in wanted:
-        check_whole("size", size, 1, system.capacity_bytes // 2)
+        check_whole("size", size, 64, system.capacity_bytes // 2)
         if size // 64 > ROWS_MAX:
             raise HbmArgumentError(f"size is {size}; at most {64 * ROWS_MAX} bytes can be measured")
     rows: list[tuple[Any, ...]] = []

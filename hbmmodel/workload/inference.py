@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -115,8 +115,15 @@ def _check_sizes(o: _Options, tokens: int, new: int) -> None:
         )
 
 
-def _trace(kind: str, options: _Options, own: dict[str, Any], facts: dict[str, Any], make: Any) -> GeneratedTrace:
-    arguments = {"kind": kind, **dataclasses.asdict(options), **own}
+def _trace(
+    kind: str,
+    options: _Options,
+    own: dict[str, Any],
+    facts: dict[str, Any],
+    make: Callable[[Program], Iterator[Operation]],
+    **identity: Any,
+) -> GeneratedTrace:
+    arguments = {"kind": kind, **dataclasses.asdict(options), **own, **identity}
     p = options.parallel
     split = {"tensor_parallel": p.tensor, "expert_parallel": p.expert, "pipeline_parallel": p.pipeline}
     shown = own | {name: n for name, n in split.items() if n > 1}
@@ -362,6 +369,4 @@ def speculative(
         "draft_model": small.model.name,
     }
     own = {"draft": small.model.name, "guesses": guesses, "acceptance": acceptance, "context": context}
-    trace = _trace("speculative", large, own, facts, make)
-    trace._arguments = {**trace._arguments, "draft": small.model.to_dict()}
-    return trace
+    return _trace("speculative", large, own, facts, make, draft_model=small.model.to_dict())

@@ -6,6 +6,7 @@ trace came from a generator of this room, also from a saved one.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ import numpy as np
 
 from hbmmodel.errors import HbmArgumentError
 from hbmmodel.workload.attribution import time_shares
+from hbmmodel.workload.checks import check_real, check_whole
 from hbmmodel.workload.program import TENSOR_CLASSES
 
 if TYPE_CHECKING:
@@ -123,7 +125,12 @@ class Metrics:
         return asdict(self)
 
 
-def capacity(facts: Any, capacity_bytes: int) -> Capacity:
+def _whole(facts: Mapping[str, Any], name: str, least: int) -> int:
+    """A number of the description, which a saved result may have from anywhere."""
+    return check_whole(f"the result's trace.workload.{name}", facts.get(name, least), least, 1 << 80)
+
+
+def capacity(facts: Mapping[str, Any], capacity_bytes: int) -> Capacity:
     """What fits, from the description of a workload and the bytes of a device's stacks.
 
     Parameters
@@ -140,10 +147,11 @@ def capacity(facts: Any, capacity_bytes: int) -> Capacity:
     >>> found.kv_budget_tokens, found.kv_budget_sequences  # of 8,193 tokens
     (7119065, 868)
     """
-    weights, states = int(facts.get("weight_bytes", 0)), int(facts.get("state_bytes", 0))
-    per_token = int(facts.get("kv_bytes_per_token", 0))
+    weights, states, per_token, context = (
+        _whole(facts, name, 0) for name in ("weight_bytes", "state_bytes", "kv_bytes_per_token", "context")
+    )
     budget = capacity_bytes - weights - states
-    length = int(facts.get("context", 0)) + (int(facts.get("steps", 1)) if facts.get("kind") == "decode" else 0)
+    length = context + (_whole(facts, "steps", 1) if facts.get("kind") == "decode" else 0)
     tokens = max(0, budget) // per_token if per_token else None
     sequences = None if tokens is None or not length else tokens // length
     return Capacity(capacity_bytes, weights, states, per_token, budget, tokens, sequences)
@@ -220,8 +228,9 @@ def metrics(result: Result) -> Metrics:
     for phase in dict.fromkeys(table["phase"].tolist()):
         mine = table["phase"] == phase
         phases[phase] = share(table["bytes_read"][mine].sum(), table["bytes_written"][mine].sum(), times[mine].sum())
-    tokens, steps = float(facts.get("tokens", 0)), int(facts.get("steps", 1))
-    devices, parameters = int(facts.get("devices_alike", 1)), int(facts.get("parameters", 0))
+    tokens = check_real("the result's trace.workload.tokens", facts.get("tokens", 0), 0.0, 2.0**63)
+    steps, devices = _whole(facts, "steps", 1), _whole(facts, "devices_alike", 1)
+    parameters = _whole(facts, "parameters", 0)
     time_ns = float(summary["time_ns"] or 0.0)
     pj = summary.get("energy_pj")
     energy_j = None if pj is None else pj * 1e-12 * devices
