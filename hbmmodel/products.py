@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 
 from hbmmodel.device import device
-from hbmmodel.device.presets import did_you_mean
 from hbmmodel.errors import HbmArgumentError
+from hbmmodel.shelf import did_you_mean
 from hbmmodel.system import System
 from hbmmodel.thermal.cooling import Cooling
 
