@@ -4,7 +4,7 @@
 
 int hbm_system_set_border(hbm_system_t *self, int64_t tick)
 {
-    if (self->finished || tick < 2 || (tick & 1) != 0) {
+    if (self->finished || tick < 2 || (tick & 1) != 0 || (self->border < HBM_NEVER && tick < self->border)) {
         return HBM_ERR_BAD_ARGUMENT;
     }
     self->border = tick;

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hbmmodel import errors as errors
     from hbmmodel import thermal as thermal
+    from hbmmodel import workload as workload
     from hbmmodel.check import check as check
     from hbmmodel.device import Device as Device
     from hbmmodel.device import device as device
@@ -66,6 +67,7 @@ __all__ = [
     "read_trace",
     "simulate",
     "thermal",
+    "workload",
 ]
 
 _HOME = {
@@ -92,7 +94,7 @@ _HOME = {
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("errors", "thermal"):
+    if name in ("errors", "thermal", "workload"):
         return importlib.import_module(f"hbmmodel.{name}")
     home = _HOME.get(name)
     if home is None:

@@ -18,6 +18,7 @@ __all__ = ["Shelf", "did_you_mean"]
 
 T = TypeVar("T")
 FILE_MAX_BYTES = 1 << 20
+SHARED = ("sources", "materials")
 
 
 def did_you_mean(word: str, names: Iterable[str]) -> str:
@@ -64,9 +65,9 @@ class Shelf:
     error: type[HbmError]
 
     def names(self) -> tuple[str, ...]:
-        """Names of the files, sorted; those that begin with a small letter hold shared tables and are left out."""
+        """Names of the files, sorted, without those that hold tables for all of them."""
         found = (entry.name for entry in self.folder.iterdir())
-        return tuple(sorted(name[:-5] for name in found if name.endswith(".toml") and name[0].isupper()))
+        return tuple(sorted(name[:-5] for name in found if name.endswith(".toml") and name[:-5] not in SHARED))
 
     def shipped(self, file: str) -> str:
         """Text of one shipped file."""

@@ -1,6 +1,6 @@
 """What several commands share: the options that describe a system, ``--set``, JSON output.
 
-Owns the way from option strings to a `System`; must not know traces or results.
+Owns the way from option strings to a `System` and to a trace; must not know results.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import click
 
 if TYPE_CHECKING:
     from hbmmodel.system import System
+    from hbmmodel.trace import OpTrace, RequestTrace
 
 __all__ = [
     "DEFAULT_DEVICE",
@@ -23,6 +24,7 @@ __all__ = [
     "echo_json",
     "json_option",
     "listing_group",
+    "open_trace",
     "parse_settings",
     "read_options",
     "system_options",
@@ -93,6 +95,30 @@ def system_options(
         return function
 
     return add
+
+
+def open_trace(
+    name: str, *, format: str | None = None, phases: Sequence[str] = (), clock_ns: float | None = None
+) -> RequestTrace | OpTrace:
+    """The trace that an argument names: a file, or ``workload:GENERATOR,ARGUMENT=VALUE,...``.
+
+    Raises
+    ------
+    click.UsageError
+        An option of files is given with a workload.
+    HbmError
+        The file cannot be read, or the workload not be made.
+    """
+    if not name.startswith("workload:"):
+        from hbmmodel.trace import read_trace
+
+        return read_trace(name, format=format, phase=tuple(phases) or None, clock_ns=clock_ns)
+    if format is not None or clock_ns is not None:
+        raise click.UsageError(f"{name} is no file; leave out the options that say how files are read")
+    from hbmmodel.workload.spec import from_spec
+
+    made = from_spec(name)
+    return made.select(tuple(phases)) if phases else made
 
 
 def parse_settings(settings: Sequence[str]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from hbmmodel.cli.common import echo_json, json_option, read_options
+from hbmmodel.cli.common import echo_json, json_option, open_trace, read_options
 
 __all__ = ["command"]
 
@@ -47,10 +47,10 @@ def command(
     as_json: bool,
 ) -> None:
     """Convert the trace SRC to DST; operations are expanded to bursts, DST appears only when complete."""
-    from hbmmodel.trace import convert, read_trace
+    from hbmmodel.trace import convert
 
     written = convert(
-        read_trace(source, format=source_format, phase=phases or None, clock_ns=clock_ns),
+        open_trace(source, format=source_format, phases=phases, clock_ns=clock_ns),
         target,
         target_format,
         burst_bytes=burst_bytes,

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from hbmmodel.cli.common import build_system, check_writable, echo_json, json_option, read_options, system_options
+from hbmmodel.cli.common import (
+    build_system,
+    check_writable,
+    echo_json,
+    json_option,
+    open_trace,
+    read_options,
+    system_options,
+)
+
+if TYPE_CHECKING:
+    from hbmmodel.result import Result
 
 __all__ = ["command"]
 
@@ -97,6 +108,9 @@ def command(
 ) -> None:
     """Simulate TRACE on a memory system, print what it took and why, and save the result with -o.
 
+    TRACE is a file, or workload:GENERATOR,ARGUMENT=VALUE,... (hbmmodel workload lists the generators), as in
+    workload:decode,model=llama-3.1-70b,batch=16,tensor_parallel=8.
+
     With --json the summary, the trace's identity and the provenance are printed as JSON instead of the
     report.
     """
@@ -114,10 +128,9 @@ def command(
         check_writable(output)
 
     from hbmmodel.sim import simulate
-    from hbmmodel.trace import read_trace
 
     assert trace is not None
-    loaded = read_trace(trace, format=format_name, phase=phases or None, clock_ns=clock_ns)
+    loaded = open_trace(trace, format=format_name, phases=phases, clock_ns=clock_ns)
     result = simulate(
         system,
         loaded,
@@ -144,6 +157,7 @@ def command(
                 "thermal_model": result.thermal_model,
                 "provenance": result.provenance,
                 "saved": output,
+                **_metrics(result),
             }
         )
     elif not quiet:
@@ -152,3 +166,12 @@ def command(
         print_text(result)
         if output is not None:
             click.echo(f"\nSaved in {output}")
+
+
+def _metrics(result: Result) -> dict[str, Any]:
+    """What the run was to its workload, where the trace says what it was for."""
+    if "workload" not in result.trace:
+        return {}
+    from hbmmodel.workload.metrics import metrics
+
+    return {"workload": metrics(result).to_dict()}

@@ -89,6 +89,7 @@ def describe(result: Result) -> Report:
         The same sections for every result; those that have nothing to show (no operations) are left out.
     """
     sections = (
+        _workload(result),
         _account(result),
         _latency(result),
         _rows(result),
@@ -138,6 +139,17 @@ def _headline(result: Result) -> tuple[str, ...]:
     if s["read_fraction"] is not None:
         sentences.append(f"Reads are {share_text(s['read_fraction'])} of the bytes.")
     return tuple(sentences)
+
+
+def _workload(result: Result) -> Section | None:
+    if "workload" not in result.trace:
+        return None
+    from hbmmodel.report.workload import grid_rows, sentences
+    from hbmmodel.workload.metrics import metrics
+
+    found = metrics(result)
+    header, rows = grid_rows(found)
+    return Section("What the workload got", sentences(found), grid=Grid(header, rows))
 
 
 def _account(result: Result) -> Section:

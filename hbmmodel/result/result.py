@@ -68,7 +68,9 @@ class Result:
         read).
     operations : Table
         One row per operation of the trace: ``index, name, phase, start_ns, end_ns, duration_ns, bytes_read,
-        bytes_written, bandwidth_gb_per_s, row_hits, row_misses, row_conflicts``. Without operations, no rows.
+        bytes_written, bandwidth_gb_per_s, row_hits, row_misses, row_conflicts``. Without operations, no rows. Where the
+        trace says what its bytes are, also ``CLASS_bytes_read`` and ``CLASS_bytes_written`` of every tensor class, as
+        asked for (without padding).
     timeline : Table
         One row per epoch: ``epoch, start_ns, end_ns, bytes_read, bytes_written, bandwidth_gb_per_s,
         fraction_of_peak, n_act, n_ref``. The last epoch ends with the run.
@@ -356,7 +358,7 @@ def _operations(system: System, raw: Mapping[str, Any] | None) -> Table:
         "duration_ns": duration_ns,
         "bandwidth_gb_per_s": _rate(counts["bytes_read"] + counts["bytes_written"], duration_ns),
     }
-    return Table({name: columns[name] for name in OPERATION_COLUMNS})
+    return Table({**{name: columns[name] for name in OPERATION_COLUMNS}, **raw.get("classes", {})})
 
 
 def _timeline(system: System, end_tick: int, raw: Mapping[str, Any] | None) -> Table:

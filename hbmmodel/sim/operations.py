@@ -110,6 +110,9 @@ class _Feed:
         for access in operation.accesses:
             moved.runs += access.n_runs
             moved.bytes_asked += access.n_bytes
+            if access.tensor_class:
+                found = moved.class_bytes.setdefault((access.tensor_class, access.is_write), {})
+                found[number] = found.get(number, 0) + access.n_bytes
 
     def ended(self, operation: Operation) -> None:
         """Show that it is done."""

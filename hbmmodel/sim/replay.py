@@ -157,7 +157,7 @@ class Replay:
                 raise HbmInternalError(
                     f"{bytes_moved} bytes moved for {moved.bytes_asked} asked in {moved.runs} runs; please report this"
                 )
-        operations = None
+        operations: dict[str, Any] | None = None
         if moved.names:
             table = core.operations(len(moved.names))
             start = np.array(moved.start_ticks, dtype=np.int64)
@@ -170,6 +170,7 @@ class Replay:
                 "bytes_read": table["bursts_read"] * burst_bytes,
                 "bytes_written": table["bursts_written"] * burst_bytes,
                 **{name: table[name] for name in ("row_hits", "row_misses", "row_conflicts")},
+                "classes": moved.class_columns(),
             }
             if cache is None and int(operations["bytes_read"].sum() + operations["bytes_written"].sum()) != bytes_moved:
                 raise HbmInternalError("operations and channels disagree on the bytes moved; please report this")
@@ -199,6 +200,8 @@ class Replay:
             "tile_bytes": self.tile_bytes,
             "address_alignment_bytes": moved.address_alignment_bytes,
         }
+        if (workload := getattr(self.trace, "workload", None)) is not None:
+            information["workload"] = dict(workload)
         return Ran(raw, information, counts)
 
 

@@ -13,7 +13,7 @@ import hbmmodel
 PUBLIC = {
     *("AddressMap", "Controller", "Cooling", "Device", "Result", "System", "Trace", "Trips"),
     *("__version__", "check", "demo_capture", "device", "devices", "energy_set", "energy_sets"),
-    *("errors", "get_include", "product", "product_info", "products", "read_trace", "simulate", "thermal"),
+    *("errors", "get_include", "product", "product_info", "products", "read_trace", "simulate", "thermal", "workload"),
 }
 
 
