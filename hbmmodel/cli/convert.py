@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from hbmmodel.cli.common import echo_json, json_option, read_options
+from hbmmodel.cli.common import echo_json, json_option, open_trace, read_options
 
 __all__ = ["command"]
 
@@ -41,16 +41,18 @@ def command(
     source_format: str | None,
     phases: tuple[str, ...],
     clock_ns: float | None,
+    rewrites: tuple[str, ...],
+    pages: str | None,
     burst_bytes: int,
     gb_per_s: float | None,
     launch_ns: float,
     as_json: bool,
 ) -> None:
     """Convert the trace SRC to DST; operations are expanded to bursts, DST appears only when complete."""
-    from hbmmodel.trace import convert, read_trace
+    from hbmmodel.trace import convert
 
     written = convert(
-        read_trace(source, format=source_format, phase=phases or None, clock_ns=clock_ns),
+        open_trace(source, source_format, phases=phases, clock_ns=clock_ns, rewrites=rewrites, pages=pages),
         target,
         target_format,
         burst_bytes=burst_bytes,

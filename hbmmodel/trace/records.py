@@ -75,13 +75,7 @@ class RecordedTrace(OpTrace):
     pages : Pages
         Where the pages of the memory lie.
 
-    Attributes
-    ----------
-    rewrites : tuple of str
-        What was done to the records before the replay, in order; empty for a trace as it was recorded.
     """
-
-    rewrites: tuple[str, ...] = ()
 
     def __init__(
         self,

@@ -23,7 +23,8 @@ def need(*packages: str) -> None:
     """Refuse, with what to do, if a package is not installed."""
     for package in packages:
         if importlib.util.find_spec(package) is None:
-            raise HbmArgumentError(f"capturing needs {package}, which is not installed; pip install 'hbmmodel[capture]'")
+            remedy = "pip install 'hbmmodel[capture]'"
+            raise HbmArgumentError(f"{package}, which recording needs, is not installed; {remedy}")
 
 
 def capture(

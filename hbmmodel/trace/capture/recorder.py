@@ -9,6 +9,7 @@ a number is never used again, though addresses are.
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 import threading
@@ -111,12 +112,12 @@ class Recorder(TorchDispatchMode):
 
     def phase(self, label: str | None) -> None:
         """Name the part of the run from here on; None gives the naming back to ``phases=True``."""
-        if label is not None and (not isinstance(label, str) or len(label) > LABEL_MAX):
+        if label is not None and (type(label) is not str or len(label) > LABEL_MAX):
             raise HbmArgumentError(f"label is {label!r}; give a text of at most {LABEL_MAX} characters, or None")
         self._label = label
 
     def __enter__(self) -> Recorder:
-        if self._file is not None or self.n_operations:
+        if self._origin_ns:
             raise HbmArgumentError(f"{self.path}: a recorder records once; make another with hbmmodel.capture")
         about = {
             "hbmmodel": hbmmodel.__version__,
@@ -149,11 +150,8 @@ class Recorder(TorchDispatchMode):
             return
         file.abandon(keep=self.n_operations > 0)
         if kind is None:
-            raise HbmArgumentError(
-                f"{self.path}: no operation was recorded; call the model inside the block, on the device {self._device}"
-                if self._device is not None
-                else f"{self.path}: no operation was recorded; call the model inside the block"
-            )
+            where = "" if self._device is None else f", on the device {self._device}"
+            raise HbmArgumentError(f"{self.path}: no operation was recorded; call the model inside the block{where}")
         if error is not None and self.n_operations:
             error.add_note(f"hbmmodel: the {self.n_operations} operations recorded before are in {file.partial}")
 
@@ -269,13 +267,13 @@ class Recorder(TorchDispatchMode):
         live = _Storage(self._n_storages, n_bytes)
         self._n_storages += 1
         key = id(storage)
-        live.reference = weakref.ref(storage, lambda _, key=key, live=live: self._gone(key, live))
+        live.reference = weakref.ref(storage, functools.partial(self._gone, key, live))
         self._live[key] = live
         pointer = 0 if isinstance(tensor, FakeTensor) or tensor.is_meta else storage.data_ptr()
         file.write(["A", live.number, n_bytes, pointer, self.n_operations])
         return live
 
-    def _gone(self, key: int, live: _Storage) -> None:
+    def _gone(self, key: int, live: _Storage, _: Any) -> None:
         # Called whenever a storage dies, from any thread: note it only, the next record writes it.
         if self._live.get(key) is live:
             del self._live[key]
@@ -351,4 +349,5 @@ def _dim_of(known: Plan, args: Any, kwargs: Any, found: list[tuple[str, torch.Te
     dim = args[at] if 0 <= at < len(args) else kwargs.get("dim")
     if not isinstance(dim, int) or not found:
         return None
-    return int(dim) % max(found[0][1].dim(), 1)
+    rank: int = found[0][1].dim()
+    return int(dim) % max(rank, 1)
