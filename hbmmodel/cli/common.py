@@ -16,6 +16,7 @@ import click
 if TYPE_CHECKING:
     from hbmmodel.system import System
     from hbmmodel.trace import OpTrace, RequestTrace
+    from hbmmodel.trace.pages import Pages
 
 __all__ = [
     "DEFAULT_DEVICE",
@@ -101,16 +102,19 @@ def open_trace(
     HbmError
         The trace or an option is malformed, or an option has no meaning for this trace.
     """
-    from hbmmodel.trace import Pages, RecordedTrace, read_trace
+    from hbmmodel.trace import read_trace
 
     order: Pages | None = None
     if pages is not None:
+        from hbmmodel.trace.pages import Pages
+
         name, _, size = pages.partition(":")
         if size and not size.isdecimal():
             raise click.UsageError(f"--pages {pages!r} is not ORDER or ORDER:BYTES, as in --pages shuffled:4096")
         order = Pages(name, int(size[:20])) if size else Pages(name)
     trace = read_trace(path, format=format_name, phase=phases or None, clock_ns=clock_ns, pages=order)
     if rewrites:
+        from hbmmodel.trace.records import RecordedTrace
         from hbmmodel.trace.rewrite import parse_all
 
         passes = parse_all(rewrites)

@@ -35,10 +35,10 @@ def info(trace: Trace) -> dict[str, Any]:
         Plain Python values, ready for JSON. All traces: ``name, format, kind, sha256, file_bytes,
         bytes_read, bytes_written, read_fraction, lowest_address, highest_address, span_bytes``. Operations:
         also ``operations`` (all), ``moving_operations``, ``collective_operations``, ``rewrites``, ``phases``
-        (label -> operations, bytes_read, bytes_written), ``top_operations`` (name -> bytes), ``mean_run_bytes`` (long runs: row hits),
-        ``allocator_peak_bytes, allocator_reserved_bytes, random_gathers``. Requests: also ``requests, reads,
-        writes, timed, duration_ns, same_page_fraction`` (requests in the 1 KiB page of the one before);
-        their bytes are None unless every request has a size.
+        (label -> operations, bytes_read, bytes_written), ``top_operations`` (name -> bytes), ``mean_run_bytes``
+        (long runs: row hits), ``allocator_peak_bytes, allocator_reserved_bytes, random_gathers``. Requests: also
+        ``requests, reads, writes, timed, duration_ns, same_page_fraction`` (requests in the 1 KiB page of the one
+        before); their bytes are None unless every request has a size.
 
     Examples
     --------

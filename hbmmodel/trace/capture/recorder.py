@@ -51,6 +51,8 @@ DTYPES = {
 }
 INDEX_TYPES = (torch.int64, torch.int32)
 
+_PARTS = Plan("", (), -1, False)
+
 _graph_task = torch._C._current_graph_task_id
 
 
@@ -176,53 +178,56 @@ class Recorder(TorchDispatchMode):
                 found.append((argument.role, value, at if isinstance(at, int) else None, dim is not None))
             elif isinstance(value, list | tuple):
                 _flatten(value, argument.role, argument.dim, found)
-        # Contents first: the operator may change them.
-        contents = [self._contents(tensor) if wanted else None for _, tensor, _, wanted in found]
+        file = self._file
+        if file is None:
+            return func(*args, **kwargs)
+        # Arguments as they are before the operator changes their shapes or contents; what `out=` becomes, behind it.
+        with self._lock:
+            before = [self._argument(file, known, *one) if one[0] != "w" else [] for one in found]
         start = time.perf_counter_ns()
         out = func(*args, **kwargs)
         end = time.perf_counter_ns()
-        file = self._file
-        if file is not None:
-            with self._lock:
-                self._record(file, known, found, contents, out, start - self._origin_ns, end - start)
+        with self._lock:
+            operands: list[list[Any]] = []
+            for one, made in zip(found, before, strict=True):
+                operands += made if one[0] != "w" else self._argument(file, known, *one)
+            self._record(file, known, operands, out, start - self._origin_ns, end - start)
         return out
+
+    def _argument(
+        self, file: CaptureFile, known: Plan, role: str, tensor: torch.Tensor, dim: int | None, is_index: bool
+    ) -> list[list[Any]]:
+        """Operands of one tensor argument, with its contents if they decide addresses."""
+        if tensor.layout is not torch.strided:
+            return self._sparse(file, role, tensor)
+        operand = self._operand(file, role, tensor, known)
+        if operand is None:
+            return []
+        if is_index:
+            key = self._keep(file, self._contents(tensor))
+            if dim is not None:
+                operand += [key, dim]
+            elif key is not None:
+                operand.append(key)
+        return [operand]
 
     def _record(
         self,
         file: CaptureFile,
         known: Plan,
-        found: list[tuple[str, torch.Tensor, int | None, bool]],
-        contents: list[list[int] | None],
+        operands: list[list[Any]],
         out: Any,
         time_ns: int,
         duration_ns: int,
     ) -> None:
-        operands: list[list[Any]] = []
-        for (role, tensor, dim, _), values in zip(found, contents, strict=True):
-            if tensor.layout is not torch.strided:
-                self._sparse(file, role, tensor, operands)
-                continue
-            operand = self._operand(file, role, tensor, known)
-            if operand is None:
-                continue
-            if values is not None or dim is not None:
-                operand += [self._keep(file, values), dim] if dim is not None else [self._keep(file, values)]
-            operands.append(operand)
         inputs = {operand[1] for operand in operands}
         results: list[torch.Tensor] = []
         _tensors(out, results)
         for tensor in results:
-            if tensor.layout is not torch.strided:
-                first = len(operands)
-                self._sparse(file, "w", tensor, operands)
-                made = operands[first:]
-            else:
-                one = self._operand(file, "w", tensor, known)
-                made = [] if one is None else [one]
-                operands += made
-            for operand in made:
+            for operand in self._argument(file, known, "w", tensor, None, False):
                 if operand[1] in inputs:
                     operand[0] = "v"
+                operands.append(operand)
         if not operands and self._device is not None:
             return
         label = self._current_label()
@@ -283,17 +288,16 @@ class Recorder(TorchDispatchMode):
         while self._freed:
             file.write(["F", self._freed.popleft(), self.n_operations])
 
-    def _sparse(self, file: CaptureFile, role: str, tensor: torch.Tensor, operands: list[list[Any]]) -> None:
+    def _sparse(self, file: CaptureFile, role: str, tensor: torch.Tensor) -> list[list[Any]]:
         """The parts of a sparse tensor; of other layouts than COO nothing is known."""
         if tensor.layout is not torch.sparse_coo:
-            return
+            return []
         indices, values = tensor._indices(), tensor._values()
-        silent = Plan("", (), -1, False)
-        first = self._operand(file, role, indices, silent)
-        second = self._operand(file, role, values, silent)
-        if first is not None and role != "w" and indices.shape[0] == 1:
-            first += [self._keep(file, self._contents(indices)), 0]
-        operands += [operand for operand in (first, second) if operand is not None]
+        is_row = role != "w" and indices.shape[0] == 1
+        return [
+            *self._argument(file, _PARTS, role, indices, 0 if is_row else None, is_row),
+            *self._argument(file, _PARTS, role, values, None, False),
+        ]
 
     def _contents(self, tensor: torch.Tensor) -> list[int] | None:
         if not self._index or tensor.dtype not in INDEX_TYPES or tensor.layout is not torch.strided:

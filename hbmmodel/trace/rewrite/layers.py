@@ -11,8 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hbmmodel.trace.expand import operator
 from hbmmodel.trace.records import RecordedTrace
 from hbmmodel.trace.rewrite.base import Pass, numbered, refuse
+from hbmmodel.trace.rewrite.matmul import GROUPED, product
 
 __all__ = ["Layers", "find_layers"]
 
@@ -51,7 +53,7 @@ class Layers:
 
 
 def find_layers(trace: RecordedTrace, item: Pass) -> Layers:
-    """The longest part of a trace that is one sequence of operations, repeated.
+    """The longest part of a trace that is one sequence of operations with matrix products in it, repeated.
 
     Two operations are equal when name, roles, formats, shapes and strides are.
 
@@ -63,11 +65,13 @@ def find_layers(trace: RecordedTrace, item: Pass) -> Layers:
     numbers: dict[object, int] = {}
     kinds: list[int] = []
     slots: list[tuple[tuple[int, str], ...]] = []
+    products: list[bool] = []
     for _, _, record in numbered(trace):
         kind = (record.name, tuple((o.role, o.dtype, tuple(o.shape), tuple(o.stride)) for o in record.operands))
         kinds.append(numbers.setdefault(kind, len(numbers)))
+        products.append(product(record) is not None or operator(record.name)[1] in GROUPED)
         slots.append(tuple((o.storage, o.role) for o in record.operands))
-    first, length, count = _longest(np.array(kinds, dtype=np.int64))
+    first, length, count = _longest(np.array(kinds, dtype=np.int64), np.array(products, dtype=bool))
     if count < 2:
         raise refuse(trace, item, "no layer is repeated in it", "capture two layers or more")
     layers = Layers(first, length, count, slots)
@@ -79,14 +83,16 @@ def find_layers(trace: RecordedTrace, item: Pass) -> Layers:
     return layers
 
 
-def _longest(kinds: NDArray[np.int64]) -> tuple[int, int, int]:
+def _longest(kinds: NDArray[np.int64], products: NDArray[np.bool_]) -> tuple[int, int, int]:
     """(first, length, count) of the repetition that covers most; of several the one of the shortest length.
 
     Examples
     --------
-    >>> _longest(np.array([9, 1, 2, 3, 1, 2, 3, 1, 2, 3, 8]))
+    >>> kinds = np.array([9, 1, 2, 3, 1, 2, 3, 1, 2, 3, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8])
+    >>> _longest(kinds, kinds == 2)
     (1, 3, 3)
     """
+    before = np.concatenate(([0], np.cumsum(products)))
     gaps: Counter[int] = Counter()
     last: dict[int, int] = {}
     for i, kind in enumerate(kinds.tolist()):
@@ -100,10 +106,9 @@ def _longest(kinds: NDArray[np.int64]) -> tuple[int, int, int]:
         edges = np.flatnonzero(np.diff(np.concatenate(([False], same, [False]))))
         if not len(edges):
             continue
-        starts, ends = edges[::2], edges[1::2]
-        longest = int(np.argmax(ends - starts))
-        count = int(ends[longest] - starts[longest]) // length + 1
-        if count > 1 and count * length > covered:
-            covered = count * length
-            best = (int(starts[longest]), length, count)
+        for start, end in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
+            count = (end - start) // length + 1
+            if count > 1 and count * length > covered and before[start + length] > before[start]:
+                covered = count * length
+                best = (start, length, count)
     return best
