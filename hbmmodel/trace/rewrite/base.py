@@ -8,6 +8,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
+from typing import ClassVar
 
 from hbmmodel.errors import HbmArgumentError, HbmTraceError
 from hbmmodel.trace.expand import Operand
@@ -22,17 +23,19 @@ class Pass(abc.ABC):
     """A change of the records of a trace, made while they stream.
 
     A pass may read the trace as often as it needs, and holds no more of it than numbers per operation and storage.
+
+    Attributes
+    ----------
+    pass_name : str
+        What the pass is called.
     """
+
+    pass_name: ClassVar[str]
 
     def __str__(self) -> str:
         """The pass with its parameters, as the result of a run names it."""
         given = ", ".join(f"{field.name}={getattr(self, field.name)!r}" for field in fields(self))
         return f"{self.pass_name}({given})"
-
-    @property
-    @abc.abstractmethod
-    def pass_name(self) -> str:
-        """What the pass is called."""
 
     @abc.abstractmethod
     def apply(self, trace: RecordedTrace) -> Iterator[Record]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from hbmmodel.trace.expand import Operand
 from hbmmodel.trace.records import Alloc, Free, OpRecord, PhaseMark, Record, RecordedTrace
@@ -49,15 +50,12 @@ class MicroBatches(Pass):
     'micro_batches(n=16)'
     """
 
+    pass_name: ClassVar[str] = "micro_batches"
+
     n: int
 
     def __post_init__(self) -> None:
         check_count("n", self.n, 1, 1 << 20)
-
-    @property
-    def pass_name(self) -> str:
-        """``micro_batches``."""
-        return "micro_batches"
 
     def apply(self, trace: RecordedTrace) -> Iterator[Record]:
         """Records with the repetitions before the optimizer."""

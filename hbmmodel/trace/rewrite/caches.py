@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -82,6 +83,8 @@ class KvCache(Pass):
     "kv(layout='paged', block=16, seed=0)"
     """
 
+    pass_name: ClassVar[str] = "kv"
+
     layout: str = "paged"
     block: int = 16
     seed: int = 0
@@ -90,11 +93,6 @@ class KvCache(Pass):
         check_choice("kv", self.layout, ("paged", "static"))
         check_count("block", self.block, 1, 1 << 16)
         check_count("seed", self.seed, -(1 << 63), (1 << 63) - 1)
-
-    @property
-    def pass_name(self) -> str:
-        """``kv``."""
-        return "kv"
 
     def apply(self, trace: RecordedTrace) -> Iterator[Record]:
         """Records with caches in place."""
@@ -138,7 +136,7 @@ class KvCache(Pass):
         growth: dict[int, tuple[_Growth, int]] = {}
         grown: dict[int, tuple[int, int]] = {}
         for number, _, record in numbered(trace):
-            if operator(record.name) != ("aten", "cat"):
+            if operator(record.name) != ("aten", "cat") or not record.operands:
                 continue
             out = record.operands[-1]
             parts = [o for o in record.operands[:-1] if len(o.shape) == RANK]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -43,17 +44,14 @@ class ExpertParallel(Pass):
     'expert_parallel(parts=4, rank=0)'
     """
 
+    pass_name: ClassVar[str] = "expert_parallel"
+
     parts: int
     rank: int = 0
 
     def __post_init__(self) -> None:
         check_count("parts", self.parts, 2, 1 << 16)
         check_count("rank", self.rank, 0, self.parts - 1)
-
-    @property
-    def pass_name(self) -> str:
-        """``expert_parallel``."""
-        return "expert_parallel"
 
     def apply(self, trace: RecordedTrace) -> Iterator[Record]:
         """Records of one device."""

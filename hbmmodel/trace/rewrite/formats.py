@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import ClassVar
 
 from hbmmodel.trace.expand import ITEM_BYTES, Operand, operator
 from hbmmodel.trace.records import Alloc, OpRecord, Record, RecordedTrace
@@ -60,6 +61,8 @@ class Dtype(Pass):
     "dtype(to='fp8', source='bf16', tensors='weights')"
     """
 
+    pass_name: ClassVar[str] = "dtype"
+
     to: str
     source: str = "bf16"
     tensors: str = "weights"
@@ -68,11 +71,6 @@ class Dtype(Pass):
         check_choice("dtype", self.to, tuple(FORMATS))
         check_choice("source", self.source, ("bf16", "f16", "f32"))
         check_choice("tensors", self.tensors, TENSORS)
-
-    @property
-    def pass_name(self) -> str:
-        """``dtype``."""
-        return "dtype"
 
     def apply(self, trace: RecordedTrace) -> Iterator[Record]:
         """Records with the tensors in the other format."""

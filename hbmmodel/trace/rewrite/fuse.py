@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 from hbmmodel.trace.expand import Operand, is_overwritten, moves_nothing, operator
 from hbmmodel.trace.records import Alloc, Free, OpRecord, PhaseMark, Record, RecordedTrace
@@ -55,12 +56,9 @@ class FuseElementwise(Pass):
     'fuse_elementwise(reductions=False)'
     """
 
-    reductions: bool = False
+    pass_name: ClassVar[str] = "fuse_elementwise"
 
-    @property
-    def pass_name(self) -> str:
-        """``fuse_elementwise``."""
-        return "fuse_elementwise"
+    reductions: bool = False
 
     def apply(self, trace: RecordedTrace) -> Iterator[Record]:
         """Records with fused chains."""

@@ -43,12 +43,16 @@ def product(record: OpRecord) -> Product | None:
     c = next((i for i, operand in enumerate(record.operands) if operand.role == "w"), -1)
     if c < 0 or len(record.operands) <= b:
         return None
-    rank_a, rank_b = len(record.operands[a].shape), len(record.operands[b].shape)
-    if rank_a < 2 or rank_b < 2:
+    shape_a, shape_b, shape_c = (record.operands[i].shape for i in (a, b, c))
+    rank, rank_b = len(shape_a), len(shape_b)
+    if rank < 2 or rank_b < 2 or len(shape_c) != rank:
         return None
     if base == "linear":  # weights are (columns, inner)
-        return Product(a, b, c, rank_a - 2, rank_a - 1, 1, 0)
-    return Product(a, b, c, rank_a - 2, rank_a - 1, rank_b - 2, rank_b - 1)
+        found = Product(a, b, c, rank - 2, rank - 1, 1, 0)
+    else:
+        found = Product(a, b, c, rank - 2, rank - 1, rank_b - 2, rank_b - 1)
+    fits = shape_a[found.a_inner] == shape_b[found.b_inner] and shape_c[-1] == shape_b[found.b_columns]
+    return found if fits and shape_c[-2] == shape_a[found.a_rows] else None
 
 
 def weights(trace: RecordedTrace, made: set[int]) -> set[int]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from hbmmodel.trace.expand import Operand, operator
 from hbmmodel.trace.records import Alloc, Free, OpRecord, Record, RecordedTrace
@@ -58,15 +59,12 @@ class Optimizer(Pass):
     "optimizer(kind='fused')"
     """
 
+    pass_name: ClassVar[str] = "optimizer"
+
     kind: str = "fused"
 
     def __post_init__(self) -> None:
         check_choice("optimizer", self.kind, ("fused",))
-
-    @property
-    def pass_name(self) -> str:
-        """``optimizer``."""
-        return "optimizer"
 
     def apply(self, trace: RecordedTrace) -> Iterator[Record]:
         """Records with fused steps."""

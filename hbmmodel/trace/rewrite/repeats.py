@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 from hbmmodel.trace.records import Alloc, Free, OpRecord, PhaseMark, Record, RecordedTrace
 from hbmmodel.trace.rewrite.base import Pass, Storages, check_count, refuse
@@ -33,15 +34,12 @@ class RepeatLayer(Pass):
     'repeat_layer(layers=80)'
     """
 
+    pass_name: ClassVar[str] = "repeat_layer"
+
     layers: int
 
     def __post_init__(self) -> None:
         check_count("layers", self.layers, 2, 1 << 16)
-
-    @property
-    def pass_name(self) -> str:
-        """``repeat_layer``."""
-        return "repeat_layer"
 
     def apply(self, trace: RecordedTrace) -> Iterator[Record]:
         """Records with the copies behind the last layer."""

@@ -132,7 +132,7 @@ class Sharding(abc.ABC):
         """Cut an operand's storage along one of its dimensions."""
         if operand.shape[dim] % self.parts:
             raise Cut(f"a dimension of {operand.shape[dim]} cannot be divided by {self.parts}")
-        if operand.storage not in self.axes and operand.stride[dim] > 0:
+        if operand.storage not in self.axes and operand.stride[dim] > 0 < operand.shape[dim]:
             self.axes[operand.storage] = Axis(operand.stride[dim], operand.shape[dim])
 
     def match(self, record: OpRecord, position: int, dim: int) -> None:

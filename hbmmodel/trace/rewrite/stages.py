@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 from hbmmodel.trace.expand import Operand, moves_nothing
 from hbmmodel.trace.records import Alloc, Free, OpRecord, Record, RecordedTrace
@@ -40,17 +41,14 @@ class Pipeline(Pass):
     'pipeline(stages=4, stage=1)'
     """
 
+    pass_name: ClassVar[str] = "pipeline"
+
     stages: int
     stage: int = 0
 
     def __post_init__(self) -> None:
         check_count("stages", self.stages, 2, 1 << 16)
         check_count("stage", self.stage, 0, self.stages - 1)
-
-    @property
-    def pass_name(self) -> str:
-        """``pipeline``."""
-        return "pipeline"
 
     def apply(self, trace: RecordedTrace) -> Iterator[Record]:
         """Records of one stage."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 from hbmmodel.trace.expand import Operand, operator
 from hbmmodel.trace.records import OpRecord, Record, RecordedTrace
@@ -45,15 +46,12 @@ class TensorParallel(Pass):
     'tensor_parallel(parts=8)'
     """
 
+    pass_name: ClassVar[str] = "tensor_parallel"
+
     parts: int
 
     def __post_init__(self) -> None:
         check_count("parts", self.parts, 2, 1 << 16)
-
-    @property
-    def pass_name(self) -> str:
-        """``tensor_parallel``."""
-        return "tensor_parallel"
 
     def apply(self, trace: RecordedTrace) -> Iterator[Record]:
         """Records of one device."""
@@ -84,8 +82,8 @@ class _ByProducts(Sharding):
             raise Cut("both matrices are cut, along dimensions that do not meet")
         if cut_b == one.b_columns:
             self.cut(c, rank - 1)
-            if one.a == 1:  # a bias, or what the product is added to
-                bias = record.operands[0]
+            bias = record.operands[0]
+            if one.a == 1 and bias.shape:  # or what the product is added to
                 self.match(record, 0, len(bias.shape) - 1)
         elif cut_a == one.a_rows:
             self.cut(c, rank - 2)

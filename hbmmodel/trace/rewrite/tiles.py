@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 from hbmmodel.trace.records import OpRecord, Record, RecordedTrace
 from hbmmodel.trace.rewrite.base import Pass, check_count
@@ -43,17 +44,14 @@ class GemmTiles(Pass):
     'gemm_tiles(m=128, n=256)'
     """
 
+    pass_name: ClassVar[str] = "gemm_tiles"
+
     m: int = 128
     n: int = 128
 
     def __post_init__(self) -> None:
         check_count("m", self.m, 1, 1 << 20)
         check_count("n", self.n, 1, 1 << 20)
-
-    @property
-    def pass_name(self) -> str:
-        """``gemm_tiles``."""
-        return "gemm_tiles"
 
     def apply(self, trace: RecordedTrace) -> Iterator[Record]:
         """Records with re-reads."""
