@@ -94,13 +94,11 @@ void hbm_channel_free(hbm_channel_t *self)
 
 void hbm_channel_wake(hbm_channel_t *self, int pc)
 {
-    /* The channel stood still after the tick that ended its run, or after a look that went ahead of it. */
-    const hbm_tick_t last = hbm_max(hbm_max(self->pc[0].looked, self->pc[1].looked), self->now & ~INT64_C(1));
     hbm_pc_t *p = &self->pc[pc];
 
-    p->feed.open_at = last + 2;
+    p->feed.open_at = hbm_rising(hbm_max(self->position, p->feed.n_streams == 0 ? p->feed.requests_from : 0));
     if (p->feed.valid) {
-        p->look_at = hbm_min(p->look_at, hbm_max(p->feed.arrival, p->feed.open_at));
+        p->look_at = hbm_min(p->look_at, hbm_feed_from(&p->feed));
     }
 }
 
@@ -190,7 +188,7 @@ static hbm_tick_t next_arrival(const hbm_channel_t *self)
     hbm_tick_t at = HBM_NEVER;
     for (int i = 0; i < self->n_pc; i++) {
         const hbm_feed_t *f = &self->pc[i].feed;
-        at = f->valid ? hbm_min(at, hbm_max(f->arrival, f->open_at)) : at;
+        at = f->valid ? hbm_min(at, hbm_feed_from(f)) : at;
     }
     return at;
 }
@@ -283,7 +281,7 @@ static bool is_plain(const hbm_channel_t *self)
     const hbm_policies_t *p = self->policies;
     return p->scheduler->hits == NULL && p->scheduler->others == NULL && !p->page->closes &&
            !p->page->auto_precharge && !self->log.on && self->histogram != NULL && self->epochs != NULL &&
-           self->pc[0].record == NULL;
+           self->pc[0].record == NULL && self->pc[0].feed.gap_256 == 0;
 }
 
 static int run_until(hbm_channel_t *self, hbm_until_t until, hbm_tick_t stop)
@@ -309,12 +307,19 @@ static hbm_tick_t join_streams(hbm_channel_t *self)
     for (int i = 0; i < self->n_pc; i++) {
         hbm_feed_t *f = &self->pc[i].feed;
         /* An empty feed takes the next ones ahead of time: they arrive at their start. */
-        if (f->n_waiting > 0 && hbm_feed_join(f, f->n_streams == 0 ? hbm_feed_next_start(f) : self->position)) {
+        if (f->n_waiting > 0 && hbm_feed_join(f, f->valid ? self->position : hbm_feed_next_start(f))) {
             hbm_channel_wake(self, i);
         }
         next = hbm_min(next, hbm_feed_next_start(f));
     }
     return next;
+}
+
+/* Behind all that was visited, or looked at ahead of a visit.  (Which ticks are visited where nothing happens depends on
+ * skipping; where a run ends does not.) */
+static hbm_tick_t behind_last(const hbm_channel_t *self)
+{
+    return hbm_max(self->now, hbm_max(self->pc[0].looked, self->pc[1].looked)) + 1;
 }
 
 /* Runs to `horizon`, letting streams join on the way, or until the channel is done with an operation. */
@@ -327,14 +332,44 @@ static int run_to(hbm_channel_t *self, hbm_until_t until, hbm_tick_t horizon)
         stop = hbm_min(horizon, join_streams(self));
         ret = run_until(self, until, stop);
         /* Where nothing is left to do nothing happens before the next start. */
-        self->position = hbm_max(self->position, self->stop == stop && stop < HBM_NEVER ? stop : self->now + 1);
+        self->position = hbm_max(self->position, self->stop == stop && stop < HBM_NEVER ? stop : behind_last(self));
     } while (ret == 0 && self->stop == stop && stop < horizon);
     return ret;
 }
 
 int hbm_channel_run(hbm_channel_t *self, hbm_until_t until) { return run_to(self, until, HBM_NEVER); }
 
-int hbm_channel_run_part(hbm_channel_t *self) { return run_to(self, HBM_UNTIL_READ, self->horizon); }
+int hbm_channel_run_before(hbm_channel_t *self, hbm_tick_t tick)
+{
+    const hbm_tick_t before = self->position;
+    const int ret = run_to(self, HBM_UNTIL_ACCEPTED, tick);
+
+    if (reached(self, HBM_UNTIL_ACCEPTED)) { /* more input may come for now */
+        self->position = hbm_max(before, behind_last(self));
+    }
+    return ret;
+}
+
+int hbm_channel_stand_at(hbm_channel_t *self, hbm_tick_t tick)
+{
+    int ret = 0;
+
+    if (self->position < tick) {
+        ret = hbm_channel_advance(self, tick - 1);
+        self->position = tick;
+    }
+    return ret;
+}
+
+int hbm_channel_run_part(hbm_channel_t *self)
+{
+    int ret;
+
+    self->in_part = true;
+    ret = run_to(self, HBM_UNTIL_READ, self->horizon);
+    self->in_part = false;
+    return ret;
+}
 
 void hbm_channel_hold(hbm_channel_t *self, int pc, int32_t tag)
 {
@@ -367,6 +402,20 @@ int hbm_channel_advance(hbm_channel_t *self, hbm_tick_t tick)
             next_tick(self);
         }
         visit_full(self, t);
+    }
+}
+
+void hbm_channel_set_conditions(hbm_channel_t *self, int32_t refresh_scale, hbm_tick_t gap_256)
+{
+    for (int i = 0; i < self->n_pc; i++) {
+        hbm_pc_t *pc = &self->pc[i];
+        pc->feed.gap_256 = gap_256;
+        pc->feed.next_256 = gap_256 == 0 ? 0 : pc->feed.next_256;
+        pc->look_at = hbm_min(pc->look_at, hbm_rising(self->now + 1));
+        hbm_refresh_rescale(pc, self->device, self->policies, refresh_scale, self->now < 0);
+    }
+    if (self->cycle != NULL) {
+        self->cycle->at = HBM_LONG_AGO;
     }
 }
 

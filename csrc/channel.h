@@ -24,8 +24,9 @@ typedef struct {
     hbm_tick_t row_free;
     hbm_tick_t column_free;
     hbm_tick_t stop;     /* the run in progress visits no tick from here on */
-    hbm_tick_t position; /* of parts: whatever happens before this tick has happened */
+    hbm_tick_t position; /* where the last run ended: new input is looked at from here on */
     hbm_tick_t horizon;  /* of the next part */
+    bool in_part;        /* the run in progress ends where the channel is done with an operation */
     int32_t n_pc;
     bool window_binds;   /* false: no window, or one that the queue and the data in flight cannot fill */
     hbm_pc_t *row_first;    /* the pseudo-channel to try first; its `other` is second */
@@ -57,10 +58,17 @@ int hbm_channel_run(hbm_channel_t *self, hbm_until_t until);
 /* Runs with operations in flight: up to tick `horizon`, exclusive, but no further than the tick in which this channel is
  * done with one of the operations that it holds: what comes next may depend on that. */
 int hbm_channel_run_part(hbm_channel_t *self);
+/* Runs until all input is accepted, but visits no tick from `tick` on. */
+int hbm_channel_run_before(hbm_channel_t *self, hbm_tick_t tick);
+/* Lets the time up to `tick`, exclusive, pass; a channel that stands before it must have no input. */
+int hbm_channel_stand_at(hbm_channel_t *self, hbm_tick_t tick);
 /* The feed of pc has all of the operation `tag`, maybe already given: the channel holds it until it is done with it. */
 void hbm_channel_hold(hbm_channel_t *self, int pc, int32_t tag);
 /* Visits everything (refresh, page timeouts) up to and including `tick`; there must be no input. */
 int hbm_channel_advance(hbm_channel_t *self, hbm_tick_t tick);
+/* From now on: tREFI over `refresh_scale`, from the next refresh due on; a burst taken no sooner than gap_256 / 256 ticks
+ * after the one before (0: as early as can be). */
+void hbm_channel_set_conditions(hbm_channel_t *self, int32_t refresh_scale, hbm_tick_t gap_256);
 /* Latest completion: data back at the controller, write data in the array. */
 hbm_tick_t hbm_channel_done(const hbm_channel_t *self);
 

@@ -89,6 +89,13 @@ int hbm_feed_add(hbm_feed_t *self, int32_t access, int32_t operation, bool is_wr
 int hbm_feed_request(hbm_feed_t *self, const hbm_request_t *request)
 {
     void *items = self->request;
+
+    if (self->n_requests == self->request_capacity && self->request_at > self->n_requests / 2 && !self->number_requests) {
+        /* those before it are taken */
+        self->n_requests -= self->request_at;
+        memmove(self->request, self->request + self->request_at, (size_t)self->n_requests * sizeof *self->request);
+        self->request_at = 0;
+    }
     if (grow(&items, self->n_requests, &self->request_capacity, sizeof *self->request) != 0) {
         return HBM_ERR_NO_MEMORY;
     }
@@ -107,6 +114,7 @@ static void load_request(hbm_feed_t *self)
         return;
     }
     r = &self->request[self->request_at];
+    self->open_at = hbm_max(self->open_at, self->requests_from);
     self->bank = r->bank;
     self->row = r->row;
     self->column = r->column;
@@ -116,10 +124,13 @@ static void load_request(hbm_feed_t *self)
     self->tag = self->number_requests ? (int32_t)self->request_at : 0;
 }
 
-void hbm_feed_start_requests(hbm_feed_t *self)
+bool hbm_feed_start_requests(hbm_feed_t *self)
 {
-    self->request_at = 0;
+    if (self->valid) {
+        return false;
+    }
     load_request(self);
+    return self->valid;
 }
 
 /* Points the feed at the burst its current stream is at. */
@@ -145,7 +156,7 @@ bool hbm_feed_start(hbm_feed_t *self, hbm_tick_t start, int32_t tile)
         }
         self->stream[i].start = start;
     }
-    return self->n_streams == 0 && hbm_feed_join(self, hbm_feed_next_start(self));
+    return !self->valid && hbm_feed_join(self, hbm_feed_next_start(self));
 }
 
 bool hbm_feed_join(hbm_feed_t *self, hbm_tick_t tick)
@@ -217,8 +228,8 @@ void hbm_feed_step_slow(hbm_feed_t *self)
         } else {
             drop_stream(self, self->turn);
             if (self->n_streams == 0) {
-                self->valid = false;
                 self->n_intervals = self->n_waiting > 0 ? self->n_intervals : 0;
+                load_request(self);
                 return;
             }
             if (self->turn == self->n_streams) {

@@ -42,9 +42,12 @@ typedef struct {
     int32_t tag;
     hbm_tick_t arrival;
     hbm_tick_t open_at; /* nothing is taken before: when this input came */
+    hbm_tick_t gap_256; /* of a throttled host: least time between two bursts, in 1/256 ticks; 0: none */
+    hbm_tick_t next_256; /* it offers the next burst then */
 
     /* explicit requests */
     hbm_request_t *request;
+    hbm_tick_t requests_from; /* none is taken before */
     int64_t request_at;
     int64_t n_requests;
     int64_t request_capacity;
@@ -78,8 +81,15 @@ HBM_INLINE hbm_tick_t hbm_feed_next_start(const hbm_feed_t *self);
 /* Streams that start by `tick` join the others at the end of their round of turns.  True when the feed was empty. */
 bool hbm_feed_join(hbm_feed_t *self, hbm_tick_t tick);
 
+/* Appends a request; those taken already are forgotten. */
 int hbm_feed_request(hbm_feed_t *self, const hbm_request_t *request);
-void hbm_feed_start_requests(hbm_feed_t *self);
+/* True when the feed was empty and has a request now; requests wait behind streams. */
+bool hbm_feed_start_requests(hbm_feed_t *self);
+
+/* The first tick at which the next burst may be taken. */
+HBM_INLINE hbm_tick_t hbm_feed_from(const hbm_feed_t *self);
+/* A burst is taken at even tick t: a throttled host waits with the next one. */
+HBM_INLINE void hbm_feed_pace(hbm_feed_t *self, hbm_tick_t t);
 
 /* True while bursts of the operation are still to be given. */
 bool hbm_feed_gives(const hbm_feed_t *self, int32_t operation);
@@ -91,6 +101,17 @@ HBM_INLINE void hbm_feed_step(hbm_feed_t *self);
 HBM_INLINE hbm_tick_t hbm_feed_next_start(const hbm_feed_t *self)
 {
     return self->n_waiting > 0 ? self->stream[self->n_streams].start : HBM_NEVER;
+}
+
+HBM_INLINE hbm_tick_t hbm_feed_from(const hbm_feed_t *self)
+{
+    return hbm_max(hbm_max(self->arrival, self->open_at), (self->next_256 + 255) >> 8);
+}
+
+/* Even ticks make it wait up to 2 ticks too long; that much may be made up for, so that the mean is exact. */
+HBM_INLINE void hbm_feed_pace(hbm_feed_t *self, hbm_tick_t t)
+{
+    self->next_256 = hbm_max(self->next_256, (t - 2) * 256) + self->gap_256;
 }
 
 HBM_INLINE void hbm_feed_decode(hbm_feed_t *self)

@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { HBM_MAX_OPERATION = 1 << 26 }; /* tallies are kept of all up to the last one */
+
 /* Room for the operation in every worker's tally. */
 static int grow_tallies(hbm_system_t *self, int32_t operation)
 {
@@ -54,7 +56,7 @@ static bool has_room(const hbm_system_t *self, int64_t intervals, int32_t operat
     for (int32_t i = 0; i < HBM_IN_FLIGHT; i++) {
         if (self->in_flight >> i & 1) {
             held += self->flight[i].intervals;
-            if (operation - self->flight[i].operation >= HBM_IN_FLIGHT) {
+            if ((int64_t)operation - self->flight[i].operation >= HBM_IN_FLIGHT) {
                 return false;
             }
         }
@@ -81,18 +83,23 @@ static void hold(hbm_system_t *self, int32_t operation, bool everywhere)
     hbm_system_untouch(self);
 }
 
+int64_t hbm_system_next_start(const hbm_system_t *self) { return hbm_rising(self->reported + self->delay); }
+
 int hbm_system_submit(hbm_system_t *self, const hbm_access_t *accesses, int32_t n, int32_t operation, int64_t start,
                       int32_t tile_bursts, bool wrap, int32_t *bad)
 {
-    hbm_expansion_t x = {
-        .system = self, .operation = operation, .start = hbm_rising(start), .tile = tile_bursts, .wrap = wrap};
-    const uint64_t bit = hbm_flight_bit(operation + 1);
-    const int64_t intervals = bound_of(self, accesses, n);
+    hbm_expansion_t x = {.system = self, .operation = operation, .tile = tile_bursts, .wrap = wrap};
+    int64_t intervals;
     int ret = 0;
 
     *bad = -1;
     if (self->finished || start < 0 || start > HBM_NEVER / 2 || tile_bursts < 0 || n < 0 || operation < 0 ||
-        operation > (1 << 26) || (self->in_flight & bit) || start < self->reported + self->delay ||
+        operation > HBM_MAX_OPERATION) {
+        return HBM_ERR_BAD_ARGUMENT;
+    }
+    x.start = hbm_rising(start);
+    intervals = bound_of(self, accesses, n);
+    if ((self->in_flight & hbm_flight_bit(operation + 1)) || x.start < hbm_system_next_start(self) ||
         !has_room(self, intervals, operation)) {
         return HBM_ERR_BAD_ARGUMENT;
     }
@@ -110,11 +117,11 @@ int hbm_system_submit(hbm_system_t *self, const hbm_access_t *accesses, int32_t 
     hbm_expand_start(&x);
     hold(self, operation, x.flushed);
     self->flight[operation % HBM_IN_FLIGHT] = (hbm_in_flight_t){operation, x.start, intervals};
-    self->in_flight |= bit;
+    self->in_flight |= hbm_flight_bit(operation + 1);
     return 0;
 }
 
-int hbm_system_accept(hbm_system_t *self)
+int hbm_system_forget(hbm_system_t *self)
 {
     if (self->finished) {
         return HBM_ERR_BAD_ARGUMENT;
@@ -128,7 +135,14 @@ int hbm_system_accept(hbm_system_t *self)
             hbm_system_touch(self, pc);
         }
     }
-    return hbm_system_run(self, HBM_UNTIL_ACCEPTED);
+    return 0;
+}
+
+int hbm_system_accept(hbm_system_t *self)
+{
+    const int ret = hbm_system_forget(self);
+
+    return ret != 0 ? ret : hbm_system_run(self, HBM_UNTIL_ACCEPTED);
 }
 
 static hbm_tick_t end_of(const hbm_system_t *self, const hbm_in_flight_t *f)
@@ -183,6 +197,9 @@ static int first_end(const hbm_system_t *self, const hbm_tick_t *bound, uint64_t
     return first;
 }
 
+enum { HBM_NOTHING_TO_RUN = 1 };
+
+/* HBM_NOTHING_TO_RUN: every channel is as far as it may go. */
 static int run_round(hbm_system_t *self, const hbm_tick_t *bound)
 {
     const int32_t n = (int32_t)self->device.pseudo_channels;
@@ -193,7 +210,7 @@ static int run_round(hbm_system_t *self, const hbm_tick_t *bound)
         if (held == 0) {
             continue;
         }
-        channel->horizon = HBM_NEVER;
+        channel->horizon = self->border;
         for (uint64_t m = self->in_flight & ~held; m != 0; m &= m - 1) {
             channel->horizon = hbm_min(channel->horizon, bound[hbm_lowest(m)] + self->delay);
         }
@@ -201,7 +218,7 @@ static int run_round(hbm_system_t *self, const hbm_tick_t *bound)
             hbm_system_touch(self, c * n);
         }
     }
-    return self->n_touched > 0 ? hbm_system_run_parts(self) : HBM_ERR_INTERNAL;
+    return self->n_touched > 0 ? hbm_system_run_parts(self) : HBM_NOTHING_TO_RUN;
 }
 
 int hbm_system_next_end(hbm_system_t *self, int32_t *operation, int64_t *end_tick)
@@ -218,13 +235,20 @@ int hbm_system_next_end(hbm_system_t *self, int32_t *operation, int64_t *end_tic
         int first, ret;
         bound_ends(self, bound, &running);
         first = first_end(self, bound, running);
-        if (first >= 0) {
+        if (first >= 0 && bound[first] < self->border) {
             *operation = self->flight[first].operation;
             *end_tick = self->reported = bound[first];
             self->in_flight &= ~(UINT64_C(1) << first);
             return 0;
         }
         ret = run_round(self, bound);
+        if (ret == HBM_NOTHING_TO_RUN) {
+            if (self->border < HBM_NEVER) {
+                *end_tick = self->border;
+                return 0;
+            }
+            ret = HBM_ERR_INTERNAL;
+        }
         if (ret != 0) {
             self->finished = true;
             return ret;

@@ -190,22 +190,44 @@ HBM_API int hbm_system_set_l2(hbm_system_t *self, int64_t size_bytes, int64_t li
 /* hits, misses, write-backs, in bursts. */
 HBM_API void hbm_system_l2_counts(const hbm_system_t *self, int64_t *out);
 /* A block of single-burst requests in order; tick NULL: offered as early as accepted.  On HBM_ERR_ADDRESS *bad is the
- * index of the request outside the stacks. */
+ * index of the request outside the stacks.  Requests wait behind the bursts of operations in flight, and are
+ * not taken before hbm_system_next_start. */
 HBM_API int hbm_system_requests(hbm_system_t *self, const uint64_t *address, const uint8_t *is_write,
                                 const int64_t *tick, int64_t n, bool wrap, int64_t *bad);
+/* The same without running: they wait behind what was offered before. */
+HBM_API int hbm_system_offer(hbm_system_t *self, const uint64_t *address, const uint8_t *is_write, const int64_t *tick,
+                             int64_t n, bool wrap, int64_t *bad);
+/* ---- borders: even ticks that no channel goes past, later ones each time ---- */
+HBM_API int hbm_system_set_border(hbm_system_t *self, int64_t tick);
+/* Runs what was offered or submitted up to the border, or until it is accepted.  busy: channels that have input left; ahead:
+ * channels that have come to the border. */
+HBM_API int hbm_system_run_to_border(hbm_system_t *self, int32_t *busy, int32_t *ahead);
+/* Brings the channels without input to the border too.  Then counters are those up to it (of the derived ones only those of
+ * time), and conditions may be set. */
+HBM_API int hbm_system_stand_at_border(hbm_system_t *self);
+/* How a stack runs from now on, at a border or before the first input: tREFI is divided by refresh_scale (1, 2, 4), from the
+ * next refresh due on; a burst is taken in each pseudo-channel no sooner than gap_256 / 256 ticks after the one before. */
+HBM_API int hbm_system_set_conditions(hbm_system_t *self, int32_t stack, int32_t refresh_scale, int64_t gap_256);
+
 /* An operation whose bursts are offered from tick `start`, the operands of all operations in flight taking turns of
  * tile_bursts bursts in every pseudo-channel (0: one operand after the other).  It is in flight until its end is reported or
- * all is accepted; it starts no sooner than host_ticks (2 at least) after the last end reported.  Needs room.  On
+ * all is accepted; it starts no sooner than hbm_system_next_start.  Needs room.  On
  * HBM_ERR_ADDRESS *bad is the index of the access that leaves the stacks. */
 HBM_API int hbm_system_submit(hbm_system_t *self, const hbm_access_t *accesses, int32_t n, int32_t operation,
                               int64_t start, int32_t tile_bursts, bool wrap, int32_t *bad);
+/* The first tick at which something may start that depends on the last end reported: host_ticks (2 at least) after it, on an
+ * even tick; 0 before the first. */
+HBM_API int64_t hbm_system_next_start(const hbm_system_t *self);
 /* False: wait for an end, there are too many operations or too many byte runs in flight. */
 HBM_API bool hbm_system_has_room(const hbm_system_t *self, const hbm_access_t *accesses, int32_t n, int32_t operation);
 /* Runs until it is certain which operation in flight ends first, and when: the last of its reads is back, the last of its
- * writes accepted.  Ends come in order of time, then of number. */
+ * writes accepted.  Ends come in order of time, then of number.  operation -1: none before the border, at which those
+ * channels now stand that have anything to do. */
 HBM_API int hbm_system_next_end(hbm_system_t *self, int32_t *operation, int64_t *end_tick);
 /* Runs until everything in flight is accepted, and forgets that it was in flight. */
 HBM_API int hbm_system_accept(hbm_system_t *self);
+/* The latter alone. */
+HBM_API int hbm_system_forget(hbm_system_t *self);
 /* Results of operations [first, first + n). */
 HBM_API int hbm_system_operations(const hbm_system_t *self, int32_t first, int32_t n, hbm_operation_result_t *out);
 /* Empties all queues and brings every channel to the common end; no more input after this. */
@@ -217,7 +239,7 @@ HBM_API const char *hbm_counter_name(int32_t i);
 HBM_API void hbm_system_counters(const hbm_system_t *self, int64_t *out);
 HBM_API int32_t hbm_n_bank_counters(void);
 HBM_API const char *hbm_bank_counter_name(int32_t i);
-/* n_pseudo_channels * banks rows of hbm_n_bank_counters(), after hbm_system_finish. */
+/* n_pseudo_channels * banks rows of hbm_n_bank_counters(), after hbm_system_finish or at a border. */
 HBM_API void hbm_system_bank_counters(const hbm_system_t *self, int64_t *out);
 HBM_API int32_t hbm_histogram_n_buckets(void);
 HBM_API int64_t hbm_histogram_lower_edge(int32_t bucket);

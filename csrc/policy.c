@@ -58,6 +58,16 @@ const hbm_policy_info_t *hbm_policy_info(int32_t i)
     return NULL;
 }
 
+bool hbm_policies_refresh_fits(const hbm_policies_t *self, const hbm_device_t *device, int32_t scale)
+{
+    const bool per_bank = self->refresh->per_bank;
+    const int64_t interval = (per_bank ? device->REFIpb : device->REFI) / scale;
+    const int64_t busy = per_bank ? hbm_max(device->RREFD, (device->RFCpb + device->RP) / device->banks)
+                                  : device->RFCab + device->RP;
+
+    return !self->refresh->active || interval > busy;
+}
+
 int hbm_policies_init(hbm_policies_t *self, const hbm_policy_t *config, const hbm_device_t *device)
 {
     self->config = *config;
@@ -84,10 +94,7 @@ int hbm_policies_init(hbm_policies_t *self, const hbm_policy_t *config, const hb
     if (self->refresh->active) {
         /* Between two refreshes of a bank lie at most postpone_max + 1 intervals; the order within a set takes one. */
         const int64_t most = self->refresh->per_bank ? (device->postpone_max - 1) * device->banks : device->postpone_max;
-        const int64_t interval = (self->refresh->per_bank ? device->REFIpb : device->REFI) / config->refresh_scale;
-        const int64_t busy = self->refresh->per_bank ? hbm_max(device->RREFD, (device->RFCpb + device->RP) / device->banks)
-                                                     : device->RFCab + device->RP;
-        if (config->postpone + config->pull_in > most || interval <= busy) {
+        if (config->postpone + config->pull_in > most || !hbm_policies_refresh_fits(self, device, config->refresh_scale)) {
             return HBM_ERR_BAD_POLICY; /* too late for some bank, or no time left between refreshes */
         }
     }

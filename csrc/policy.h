@@ -57,6 +57,8 @@ const hbm_page_policy_t *hbm_page_policy(int32_t i);
 const hbm_refresh_policy_t *hbm_refresh_policy(int32_t i);
 const hbm_power_policy_t *hbm_power_policy(int32_t i);
 
+/* Whether refreshing `scale` times as often as tREFI says leaves time for anything else. */
+bool hbm_policies_refresh_fits(const hbm_policies_t *self, const hbm_device_t *device, int32_t scale);
 int hbm_policies_init(hbm_policies_t *self, const hbm_policy_t *config, const hbm_device_t *device);
 
 #endif

@@ -24,7 +24,12 @@ void hbm_system_bank_counters(const hbm_system_t *self, int64_t *out)
 
     for (int32_t i = 0; i < self->map.n_pc; i++) {
         const hbm_pc_t *pc = &self->channel[i / n_pc].pc[i % n_pc];
-        memcpy((char *)out + (size_t)i * n, pc->bank, n);
+        hbm_bank_counters_t *to = (hbm_bank_counters_t *)((char *)out + (size_t)i * n);
+        memcpy(to, pc->bank, n);
+        for (int32_t b = 0; b < self->device.banks && !self->finished; b++) { /* cut at the border */
+            to[b].active_ticks += pc->open & hbm_bit(b) ? self->border - pc->account.act[b]
+                                                        : -hbm_max(pc->closed_at[b] - self->border, 0);
+        }
     }
 }
 

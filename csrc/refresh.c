@@ -120,15 +120,26 @@ int64_t hbm_refresh_choose_above(const hbm_device_t *device, const hbm_policies_
 void hbm_refresh_init(hbm_pc_t *pc, const hbm_device_t *device, const hbm_policies_t *policies)
 {
     hbm_refresh_state_t *r = &pc->refresh;
-    const hbm_tick_t full = policies->refresh->per_bank ? device->REFIpb : device->REFI;
 
-    r->interval = hbm_max(2, full / policies->config.refresh_scale);
-    r->next_due = policies->refresh->active ? r->interval + pc->index * (r->interval / 2) : HBM_NEVER;
+    hbm_refresh_rescale(pc, device, policies, policies->config.refresh_scale, true);
     r->choose_above = hbm_refresh_choose_above(device, policies);
     r->rest = (policies->config.read_queue + policies->config.write_queue) * device->CCDS;
     r->set = hbm_low_bits(device->banks);
     r->last = device->banks - 1; /* so that the cyclic order starts with bank 0 */
     r->target = HBM_REFRESH_NO_TARGET;
+}
+
+void hbm_refresh_rescale(hbm_pc_t *pc, const hbm_device_t *device, const hbm_policies_t *policies, int32_t scale,
+                         bool at_start)
+{
+    hbm_refresh_state_t *r = &pc->refresh;
+    const hbm_tick_t full = policies->refresh->per_bank ? device->REFIpb : device->REFI;
+
+    r->interval = hbm_max(2, full / scale);
+    r->streak = 0;
+    if (at_start) {
+        r->next_due = policies->refresh->active ? r->interval + pc->index * (r->interval / 2) : HBM_NEVER;
+    }
 }
 
 int hbm_refresh_wanted(const hbm_pc_t *pc, int *bank)

@@ -6,6 +6,9 @@
 #include "policy.h"
 
 void hbm_refresh_init(hbm_pc_t *pc, const hbm_device_t *device, const hbm_policies_t *policies);
+/* tREFI is divided by `scale` from the next refresh due on; at the start of a run from the first one on. */
+void hbm_refresh_rescale(hbm_pc_t *pc, const hbm_device_t *device, const hbm_policies_t *policies, int32_t scale,
+                         bool at_start);
 
 /* A target is chosen only while more than this are owed. */
 int64_t hbm_refresh_choose_above(const hbm_device_t *device, const hbm_policies_t *policies);

@@ -82,7 +82,7 @@ HBM_NOINLINE static hbm_entry_t *push_first(hbm_pc_t *pc, int direction, bool hi
 static void end_operation(hbm_channel_t *self, hbm_pc_t *pc, int32_t tag)
 {
     pc->holding &= ~hbm_flight_bit(tag);
-    self->stop = HBM_LONG_AGO;
+    self->stop = self->in_part ? HBM_LONG_AGO : self->stop;
 }
 
 /* All of an operation is accepted: its reads that wait are counted from now on.  False when there are none. */
@@ -161,6 +161,9 @@ accepted:
     if (!plain && pc->record != NULL) {
         pc->record->accept[f->tag] = t;
     }
+    if (!plain && pc->feed.gap_256 > 0) {
+        hbm_feed_pace(&pc->feed, t);
+    }
     hbm_feed_step(&pc->feed);
     if (HBM_UNLIKELY(pc->feed.gone != 0)) {
         last_accepted(self, pc);
@@ -179,7 +182,7 @@ HBM_INLINE void look(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t, const bool
     }
     next = hbm_rising(pc->refresh.next_due);
     while (pc->feed.valid) {
-        const hbm_tick_t from = hbm_max(pc->feed.arrival, pc->feed.open_at);
+        const hbm_tick_t from = plain ? hbm_max(pc->feed.arrival, pc->feed.open_at) : hbm_feed_from(&pc->feed);
         if (from > t) {
             next = hbm_min(next, hbm_rising(from));
             break;

@@ -24,6 +24,7 @@ int hbm_system_create(const hbm_device_t *device, const hbm_map_t *map, const hb
     self->n_channels = map->n_pc / (int32_t)device->pseudo_channels;
     self->delay = hbm_max(2, policy->host_ticks);
     self->reported = -self->delay;
+    self->border = HBM_NEVER;
     self->n_workers = threads < 1 ? 1 : threads > self->n_channels ? self->n_channels : threads;
     self->channel = calloc((size_t)self->n_channels, sizeof *self->channel);
     self->worker = calloc((size_t)self->n_workers, sizeof *self->worker);
@@ -90,8 +91,7 @@ void hbm_system_set_poll(hbm_system_t *self, hbm_poll_fn poll, void *context)
 
 /* ---- running channels ---- */
 
-/* A channel counts into what its worker has. */
-static hbm_channel_t *lend(hbm_system_t *self, int32_t worker, int32_t channel)
+hbm_channel_t *hbm_system_lend(hbm_system_t *self, int32_t worker, int32_t channel)
 {
     hbm_channel_t *c = &self->channel[channel];
 
@@ -104,13 +104,13 @@ static hbm_channel_t *lend(hbm_system_t *self, int32_t worker, int32_t channel)
 static int run_one(void *context, int32_t worker, int32_t item)
 {
     hbm_system_t *self = context;
-    return hbm_channel_run(lend(self, worker, self->touched[item]), self->until);
+    return hbm_channel_run(hbm_system_lend(self, worker, self->touched[item]), self->until);
 }
 
 static int run_part(void *context, int32_t worker, int32_t item)
 {
     hbm_system_t *self = context;
-    return hbm_channel_run_part(lend(self, worker, self->touched[item]));
+    return hbm_channel_run_part(hbm_system_lend(self, worker, self->touched[item]));
 }
 
 void hbm_system_touch(hbm_system_t *self, int32_t pc)
@@ -131,7 +131,7 @@ void hbm_system_untouch(hbm_system_t *self)
 }
 
 /* An interrupted round leaves channels at different places, so nothing may follow it. */
-static int run_round(hbm_system_t *self, hbm_work_fn work, void *context, int32_t n)
+int hbm_system_run_round(hbm_system_t *self, hbm_work_fn work, void *context, int32_t n)
 {
     const int ret = hbm_pool_run(self->pool, work, context, n);
     self->finished |= ret == HBM_ERR_INTERRUPTED;
@@ -140,7 +140,7 @@ static int run_round(hbm_system_t *self, hbm_work_fn work, void *context, int32_
 
 static int run_touched(hbm_system_t *self, hbm_work_fn work)
 {
-    const int ret = run_round(self, work, self, self->n_touched);
+    const int ret = hbm_system_run_round(self, work, self, self->n_touched);
     hbm_system_untouch(self);
     return ret;
 }
@@ -155,7 +155,7 @@ int hbm_system_run_parts(hbm_system_t *self) { return run_touched(self, run_part
 
 /* ---- explicit requests ---- */
 
-int hbm_system_requests(hbm_system_t *self, const uint64_t *address, const uint8_t *is_write, const int64_t *tick,
+int hbm_system_offer(hbm_system_t *self, const uint64_t *address, const uint8_t *is_write, const int64_t *tick,
                         int64_t n, bool wrap, int64_t *bad)
 {
     const uint64_t burst_bytes = (uint64_t)self->device.burst_bytes;
@@ -184,11 +184,21 @@ int hbm_system_requests(hbm_system_t *self, const uint64_t *address, const uint8
     for (int32_t i = 0; i < self->n_touched; i++) {
         hbm_channel_t *channel = &self->channel[self->touched[i]];
         for (int32_t p = 0; p < channel->n_pc; p++) {
-            hbm_feed_start_requests(&channel->pc[p].feed);
-            hbm_channel_wake(channel, p);
+            channel->pc[p].feed.requests_from = hbm_system_next_start(self);
+            if (hbm_feed_start_requests(&channel->pc[p].feed)) {
+                hbm_channel_wake(channel, p);
+            }
         }
     }
-    return hbm_system_run(self, HBM_UNTIL_ACCEPTED);
+    return 0;
+}
+
+int hbm_system_requests(hbm_system_t *self, const uint64_t *address, const uint8_t *is_write, const int64_t *tick,
+                        int64_t n, bool wrap, int64_t *bad)
+{
+    const int ret = hbm_system_offer(self, address, is_write, tick, n, wrap, bad);
+
+    return ret != 0 ? ret : hbm_system_run(self, HBM_UNTIL_ACCEPTED);
 }
 
 /* ---- the end ---- */
@@ -201,7 +211,7 @@ typedef struct {
 static int advance_one(void *context, int32_t worker, int32_t item)
 {
     finish_t *finish = context;
-    hbm_channel_t *channel = lend(finish->system, worker, item);
+    hbm_channel_t *channel = hbm_system_lend(finish->system, worker, item);
     int ret;
 
     ret = hbm_channel_advance(channel, finish->end);
@@ -232,5 +242,5 @@ int hbm_system_finish(hbm_system_t *self, int64_t *end_tick)
         finish.end = hbm_max(finish.end, hbm_channel_done(&self->channel[i]));
     }
     *end_tick = finish.end;
-    return run_round(self, advance_one, &finish, self->n_channels);
+    return hbm_system_run_round(self, advance_one, &finish, self->n_channels);
 }

@@ -46,6 +46,7 @@ struct hbm_system {
     hbm_in_flight_t flight[HBM_IN_FLIGHT];
     uint64_t in_flight;  /* slots taken */
     hbm_tick_t delay;    /* from an end to the first request that follows from it */
+    hbm_tick_t border;   /* no channel goes past it; see border.c */
     hbm_tick_t reported; /* the last end that was reported; -delay before the first */
     /* the run in progress */
     hbm_until_t until;
@@ -64,5 +65,9 @@ void hbm_system_untouch(hbm_system_t *self);
 /* Runs the touched channels, until none is. */
 int hbm_system_run(hbm_system_t *self, hbm_until_t until);
 int hbm_system_run_parts(hbm_system_t *self);
+/* work(context, worker, item) for items 0 to n - 1, on all threads. */
+int hbm_system_run_round(hbm_system_t *self, hbm_work_fn work, void *context, int32_t n);
+/* A channel counts into what its worker has. */
+hbm_channel_t *hbm_system_lend(hbm_system_t *self, int32_t worker, int32_t channel);
 
 #endif

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hbmmodel import errors as errors
     from hbmmodel import thermal as thermal
+    from hbmmodel import workload as workload
     from hbmmodel.check import check as check
     from hbmmodel.device import Device as Device
     from hbmmodel.device import device as device
@@ -27,10 +28,15 @@ if TYPE_CHECKING:
     from hbmmodel.energy import energy_set as energy_set
     from hbmmodel.energy import energy_sets as energy_sets
     from hbmmodel.mapping import AddressMap as AddressMap
+    from hbmmodel.products import product as product
+    from hbmmodel.products import product_info as product_info
+    from hbmmodel.products import products as products
     from hbmmodel.result import Result as Result
     from hbmmodel.sim import simulate as simulate
     from hbmmodel.system import Controller as Controller
     from hbmmodel.system import System as System
+    from hbmmodel.thermal.cooling import Cooling as Cooling
+    from hbmmodel.thermal.trips import Trips as Trips
     from hbmmodel.trace import Trace as Trace
     from hbmmodel.trace import read_trace as read_trace
     from hbmmodel.trace.capture import capture as capture
@@ -41,10 +47,12 @@ __version__ = "0.1.0"
 __all__ = [
     "AddressMap",
     "Controller",
+    "Cooling",
     "Device",
     "Result",
     "System",
     "Trace",
+    "Trips",
     "__version__",
     "capture",
     "check",
@@ -55,18 +63,24 @@ __all__ = [
     "energy_sets",
     "errors",
     "get_include",
+    "product",
+    "product_info",
+    "products",
     "read_trace",
     "simulate",
     "thermal",
+    "workload",
 ]
 
 _HOME = {
     "AddressMap": "hbmmodel.mapping",
     "Controller": "hbmmodel.system",
+    "Cooling": "hbmmodel.thermal.cooling",
     "Device": "hbmmodel.device",
     "Result": "hbmmodel.result",
     "System": "hbmmodel.system",
     "Trace": "hbmmodel.trace",
+    "Trips": "hbmmodel.thermal.trips",
     "capture": "hbmmodel.trace.capture",
     "check": "hbmmodel.check",
     "demo_capture": "hbmmodel.trace.shipped",
@@ -74,13 +88,16 @@ _HOME = {
     "devices": "hbmmodel.device",
     "energy_set": "hbmmodel.energy",
     "energy_sets": "hbmmodel.energy",
+    "product": "hbmmodel.products",
+    "product_info": "hbmmodel.products",
+    "products": "hbmmodel.products",
     "read_trace": "hbmmodel.trace",
     "simulate": "hbmmodel.sim",
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("errors", "thermal"):
+    if name in ("errors", "thermal", "workload"):
         return importlib.import_module(f"hbmmodel.{name}")
     home = _HOME.get(name)
     if home is None:

@@ -130,9 +130,17 @@ cdef extern from "hbm.h" nogil:
     void hbm_system_l2_counts(const hbm_system_t *self, int64_t *out)
     int hbm_system_requests(hbm_system_t *self, const uint64_t *address, const uint8_t *is_write,
                             const int64_t *tick, int64_t n, bint wrap, int64_t *bad)
+    int hbm_system_offer(hbm_system_t *self, const uint64_t *address, const uint8_t *is_write,
+                         const int64_t *tick, int64_t n, bint wrap, int64_t *bad)
+    int hbm_system_set_border(hbm_system_t *self, int64_t tick)
+    int hbm_system_run_to_border(hbm_system_t *self, int32_t *busy, int32_t *ahead)
+    int hbm_system_stand_at_border(hbm_system_t *self)
+    int hbm_system_set_conditions(hbm_system_t *self, int32_t stack, int32_t refresh_scale, int64_t gap_256)
+    int hbm_system_forget(hbm_system_t *self)
     int hbm_system_submit(hbm_system_t *self, const hbm_access_t *accesses, int32_t n, int32_t operation,
                           int64_t start, int32_t tile_bursts, bint wrap, int32_t *bad)
     bint hbm_system_has_room(const hbm_system_t *self, const hbm_access_t *accesses, int32_t n, int32_t operation)
+    int64_t hbm_system_next_start(const hbm_system_t *self)
     int hbm_system_next_end(hbm_system_t *self, int32_t *operation, int64_t *end_tick)
     int hbm_system_accept(hbm_system_t *self)
     int hbm_system_operations(const hbm_system_t *self, int32_t first, int32_t n, hbm_operation_result_t *out)

@@ -276,8 +276,8 @@ cdef class CoreSystem:
         return {"hits": counts[0], "misses": counts[1], "writebacks": counts[2]}
 
     def requests(self, const uint64_t[::1] address not None, const uint8_t[::1] is_write not None,
-                 const int64_t[::1] tick, bint wrap, int64_t first_record=0):
-        """Feed a block of single-burst requests and run until all are accepted."""
+                 const int64_t[::1] tick, bint wrap, int64_t first_record=0, bint run=True):
+        """Feed a block of single-burst requests and run until all are accepted; without `run` they wait."""
         cdef int64_t n = address.shape[0]
         cdef int64_t bad = -1
         cdef int code
@@ -291,7 +291,10 @@ cdef class CoreSystem:
         self.enter()
         try:
             with nogil:
-                code = hbm_system_requests(self.ptr, &address[0], &is_write[0], ticks, n, wrap, &bad)
+                if run:
+                    code = hbm_system_requests(self.ptr, &address[0], &is_write[0], ticks, n, wrap, &bad)
+                else:
+                    code = hbm_system_offer(self.ptr, &address[0], &is_write[0], ticks, n, wrap, &bad)
         finally:
             self.leave()
         if code != 0:
@@ -349,7 +352,9 @@ cdef class CoreSystem:
         return room
 
     def next_end(self):
-        """Run until it is certain which operation in flight ends first: (its number, the tick)."""
+        """Run until it is certain which operation in flight ends first: (its number, the tick).
+
+        The number is -1 when none ends before the border."""
         cdef int32_t operation = -1
         cdef int64_t end = 0
         cdef int code
@@ -363,6 +368,10 @@ cdef class CoreSystem:
             raise_for(code, "")
         return operation, end
 
+    def next_start(self):
+        """The first tick at which an operation may start that depends on the last end."""
+        return hbm_system_next_start(self.ptr)
+
     def accept(self):
         """Run until everything in flight is accepted."""
         cdef int code
@@ -374,6 +383,54 @@ cdef class CoreSystem:
             self.leave()
         if code != 0:
             raise_for(code, "")
+
+    def forget(self):
+        """What is in flight is no more waited for; it still has to be run."""
+        self.idle()
+        code = hbm_system_forget(self.ptr)
+        if code != 0:
+            raise_for(code, "")
+
+    def set_border(self, int64_t tick):
+        """No channel goes past this even tick until the border is moved on."""
+        self.idle()
+        code = hbm_system_set_border(self.ptr, tick)
+        if code != 0:
+            raise_for(code, f"border {tick}")
+
+    def run_to_border(self):
+        """Run what is offered up to the border: (channels with input left, channels that are at the border)."""
+        cdef int32_t busy = 0
+        cdef int32_t ahead = 0
+        cdef int code
+        self.enter()
+        try:
+            with nogil:
+                code = hbm_system_run_to_border(self.ptr, &busy, &ahead)
+        finally:
+            self.leave()
+        if code != 0:
+            raise_for(code, "")
+        return busy, ahead
+
+    def stand_at_border(self):
+        """Bring the channels without input to the border too; then counters and conditions are those of that tick."""
+        cdef int code
+        self.enter()
+        try:
+            with nogil:
+                code = hbm_system_stand_at_border(self.ptr)
+        finally:
+            self.leave()
+        if code != 0:
+            raise_for(code, "")
+
+    def set_conditions(self, int32_t stack, int32_t refresh_scale, int64_t gap_256):
+        """Refresh rate and pace of a stack from now on, at a border or before the first input."""
+        self.idle()
+        code = hbm_system_set_conditions(self.ptr, stack, refresh_scale, gap_256)
+        if code != 0:
+            raise_for(code, f"stack {stack}: {refresh_scale} times the refreshes, a burst per {gap_256} / 256 ticks")
 
     def operations(self, int32_t n):
         """Table of the first n operations: dict of int64 arrays."""
@@ -415,7 +472,7 @@ cdef class CoreSystem:
         return {name: np.ascontiguousarray(table[:, i]) for i, name in enumerate(names)}
 
     def bank_counters(self):
-        """Counters by name: int64 arrays (pseudo-channels, banks), after `finish`."""
+        """Counters by name: int64 arrays (pseudo-channels, banks), after `finish` or at a border."""
         cdef int64_t[:, :, ::1] view
         self.idle()
         names = bank_counter_names()
@@ -491,91 +548,5 @@ cdef object read_commands(int64_t n, hbm_system_t *system, hbm_channel_run_t *ru
     return out
 
 
-def run_channel(dict ticks not None, dict policy not None, arrival, is_write, bank, row, column, int64_t host_ticks=0,
-                int64_t window=0, bint skip=True, bint command_log=True):
-    """Run one channel on explicit coordinates: one array per pseudo-channel for each input.
-
-    Returns
-    -------
-    dict
-        ``commands`` (structured: tick, pseudo_channel, command, bank (flat), row, column), ``accept``, ``done``,
-        ``forwarded`` (lists of arrays), ``counters`` (name -> list per pseudo-channel), ``end_tick``.
-    """
-    cdef CoreDevice device = CoreDevice(ticks)
-    cdef hbm_policy_t filled
-    cdef hbm_channel_input_t[2] inputs
-    cdef hbm_channel_run_t *run = NULL
-    cdef int64_t end = 0
-    cdef int code
-    cdef const int64_t[::1] a
-    cdef const uint8_t[::1] w
-    cdef const int32_t[::1] b
-    cdef const int32_t[::1] r
-    cdef const int32_t[::1] c
-    cdef int64_t[::1] out_accept
-    cdef int64_t[::1] out_done
-    cdef uint8_t[::1] out_forwarded
-    cdef int64_t[:, ::1] table
-    n_pc = ticks["pseudo_channels"]
-    if len(arrival) != n_pc:
-        raise HbmArgumentError(f"one input per pseudo-channel is needed: {n_pc}, got {len(arrival)}")
-    fill_policy(policy, host_ticks, window, skip, command_log, 1 << 40, &filled)
-    keep = []
-    accept, done, forwarded = [], [], []
-    memset(inputs, 0, sizeof(inputs))
-    for p in range(n_pc):
-        n = len(arrival[p])
-        if any(len(x[p]) != n for x in (is_write, bank, row, column)):
-            raise HbmArgumentError(f"inputs of pseudo-channel {p} differ in length")
-        # one spare element, so that an empty input still has an address
-        arrays = [np.append(np.asarray(x[p], dtype=t), t(0)) for x, t in
-                  ((arrival, np.int64), (is_write, np.uint8), (bank, np.int32), (row, np.int32), (column, np.int32))]
-        outs = [np.full(n + 1, -1, dtype=np.int64), np.full(n + 1, -1, dtype=np.int64), np.zeros(n + 1, dtype=np.uint8)]
-        keep += arrays + outs
-        a, w, b, r, c = arrays
-        out_accept, out_done, out_forwarded = outs
-        inputs[p].arrival = &a[0]
-        inputs[p].is_write = &w[0]
-        inputs[p].bank = &b[0]
-        inputs[p].row = &r[0]
-        inputs[p].column = &c[0]
-        inputs[p].n = n
-        inputs[p].accept = &out_accept[0]
-        inputs[p].done = &out_done[0]
-        inputs[p].forwarded = &out_forwarded[0]
-        accept.append(outs[0][:n])
-        done.append(outs[1][:n])
-        forwarded.append(outs[2][:n])
-    code = hbm_channel_run_create(device.ptr, &filled, inputs, &run)
-    if code != 0:
-        raise_for(code, "")
-    try:
-        with nogil:
-            code = hbm_channel_run_execute(run, &end)
-        if code != 0:
-            raise_for(code, "")
-        names = counter_names()
-        counters = np.zeros((2, len(names)), dtype=np.int64)
-        table = counters
-        hbm_channel_run_counters(run, &table[0, 0])
-        log = read_commands(hbm_channel_run_n_commands(run), NULL, run)
-    finally:
-        hbm_channel_run_free(run)
-    dtype = np.dtype([("tick", np.int64), ("pseudo_channel", np.int32), ("command", np.int32), ("bank", np.int32),
-                      ("row", np.int64), ("column", np.int32)])
-    commands = np.zeros(len(log), dtype=dtype)
-    for name in ("tick", "pseudo_channel", "command", "row", "column"):
-        commands[name] = log[name]
-    commands["bank"] = ((log["sid"].astype(np.int32) * ticks["bank_groups"] + log["bank_group"])
-                        * ticks["banks_per_group"] + log["bank"])
-    return {
-        "commands": commands,
-        "accept": accept,
-        "done": done,
-        "forwarded": forwarded,
-        "counters": {name: [int(counters[p, i]) for p in range(n_pc)] for i, name in enumerate(names)},
-        "end_tick": end,
-    }
-
-
+include "_core_channel.pxi"
 include "_core_thermal.pxi"

@@ -7,6 +7,7 @@ names it and says what is allowed.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 import json
@@ -19,10 +20,12 @@ from typing import TYPE_CHECKING, Any
 
 from hbmmodel.device import Device
 from hbmmodel.errors import HbmArgumentError, HbmPolicyError
+from hbmmodel.thermal.cooling import Cooling
 
 if TYPE_CHECKING:
     from hbmmodel.energy import EnergySet
     from hbmmodel.mapping import AddressMap
+    from hbmmodel.thermal import Stack
 
 __all__ = ["PAGE_POLICIES", "POWER_POLICIES", "REFRESH_POLICIES", "SCHEDULERS", "Controller", "System"]
 
@@ -239,7 +242,10 @@ class System:
     dbi : bool
         DBIac on the data pins.
     temperature_c : float
-        Temperature of all dies [deg C], for leakage alone (-55..150). 85: the end of the normal range of refresh.
+        Temperature of all dies [deg C] for leakage (-55..150), where a run computes none of its own. 85: the end of the
+        normal range of refresh.
+    cooling : Cooling
+        What surrounds every stack, and its trip points; used by ``simulate(thermal=...)`` alone.
 
     Raises
     ------
@@ -270,6 +276,7 @@ class System:
     toggle_rate: float = 0.5
     dbi: bool = False
     temperature_c: float = 85.0
+    cooling: Cooling = field(default_factory=Cooling)
 
     def __post_init__(self) -> None:
         if not isinstance(self.device, Device):
@@ -301,9 +308,11 @@ class System:
         if multiplier not in (1.0, 0.5, 0.25):
             raise HbmArgumentError(f"refresh_multiplier is {multiplier}; choose one of 1.0, 0.5, 0.25 (times tREFI)")
         put("refresh_multiplier", multiplier)
+        if not isinstance(self.cooling, Cooling):
+            raise HbmArgumentError(f"cooling must be a Cooling, not {self.cooling!r}")
         self._check_energy()
         self.controller.refresh_limits(self.device)
-        self._check_refresh_leaves_time()
+        self.check_refresh_leaves_time(round(1 / multiplier))
         self._check_power_states()
 
     def _check_energy(self) -> None:
@@ -321,9 +330,15 @@ class System:
                 raise HbmArgumentError(f"{name} is {number}; it must be in {low}..{high}")
             object.__setattr__(self, name, number)
 
-    def _check_refresh_leaves_time(self) -> None:
+    def check_refresh_leaves_time(self, scale: int) -> None:
+        """Refuse a refresh rate, as a factor on that of tREFI, at which the device would do nothing else.
+
+        Raises
+        ------
+        HbmPolicyError
+            The interval is no longer than what a refresh takes of it.
+        """
         ticks = self.device.ticks()
-        scale = round(1 / self.refresh_multiplier)
         banks = self.device.organisation.banks
         if self.controller.refresh == "per_bank":
             name, interval = "tREFIpb", ticks["REFIpb"] // scale
@@ -338,9 +353,9 @@ class System:
             return
         if interval <= busy:
             raise HbmPolicyError(
-                f"{name} x {self.refresh_multiplier} is {float(interval * self.tick_ps / 1000):g} ns, and a "
+                f"{name} x {1 / scale:g} is {float(interval * self.tick_ps / 1000):g} ns, and a "
                 f"refresh takes {float(busy * self.tick_ps / 1000):g} ns of it: the device would only refresh; "
-                "raise refresh_multiplier, or change the device's refresh times"
+                "refresh less often (refresh_multiplier, cooler stacks), or change the device's refresh times"
             )
 
     def _check_power_states(self) -> None:
@@ -428,6 +443,22 @@ class System:
             return choose(self.device)
         return energy_set(self.energy), f"{self.energy}, as asked for"
 
+    def thermal_stack(self) -> Stack:
+        """The thermal stack of one stack of this system, with its cooling.
+
+        Raises
+        ------
+        HbmArgumentError
+            There is no such stack, or its height is not the device's.
+
+        Examples
+        --------
+        >>> from hbmmodel.device import device
+        >>> System(device("HBM4_8000", variant="24Gb_12H")).thermal_stack().name
+        'HBM4_12H'
+        """
+        return self.cooling.stack_of(self.device.family, self.device.organisation.stack_height)
+
     def to_dict(self) -> dict[str, Any]:
         """Everything in JSON types, the device included, so that it can be rebuilt without its preset.
 
@@ -489,6 +520,7 @@ class System:
             "toggle_rate": self.toggle_rate,
             "dbi": self.dbi,
             "temperature_c": self.temperature_c,
+            "cooling": dataclasses.asdict(self.cooling),
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 

@@ -12,8 +12,11 @@ __all__ = ["COMMANDS", "cli"]
 
 COMMANDS = {
     "devices": ("hbmmodel.cli.devices", "List the device presets, or show one with its sources."),
+    "systems": ("hbmmodel.cli.systems", "List the memory systems of products."),
     "energy": ("hbmmodel.cli.energy", "List the energy sets, or show one with its sources."),
     "thermal": ("hbmmodel.cli.thermal", "Show how warm a power map makes a stack."),
+    "workload": ("hbmmodel.cli.workload", "List the workloads and models that need no trace, or show a model."),
+    "bandwidth": ("hbmmodel.cli.bandwidth", "Measure bandwidth by kind and size of operation, for other simulators."),
     "run": ("hbmmodel.cli.run", "Simulate a trace and report what it took."),
     "info": ("hbmmodel.cli.info", "Describe a trace, a saved result, or the policies."),
     "report": ("hbmmodel.cli.report", "Print or write the report of a saved result."),

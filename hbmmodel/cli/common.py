@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -24,6 +24,7 @@ __all__ = [
     "check_writable",
     "echo_json",
     "json_option",
+    "listing_group",
     "open_trace",
     "parse_settings",
     "read_options",
@@ -86,49 +87,14 @@ def _list_rewrites(context: click.Context, option: click.Parameter, value: tuple
     return value
 
 
-def open_trace(
-    path: str,
-    format_name: str | None,
-    *,
-    phases: Sequence[str] = (),
-    clock_ns: float | None = None,
-    rewrites: Sequence[str] = (),
-    pages: str | None = None,
-) -> RequestTrace | OpTrace:
-    """The trace of a file, as the options of `read_options` want it.
-
-    Raises
-    ------
-    HbmError
-        The trace or an option is malformed, or an option has no meaning for this trace.
-    """
-    from hbmmodel.trace import read_trace
-
-    order: Pages | None = None
-    if pages is not None:
-        from hbmmodel.trace.pages import Pages
-
-        name, _, size = pages.partition(":")
-        if size and not size.isdecimal():
-            raise click.UsageError(f"--pages {pages!r} is not ORDER or ORDER:BYTES, as in --pages shuffled:4096")
-        order = Pages(name, int(size[:20])) if size else Pages(name)
-    trace = read_trace(path, format=format_name, phase=phases or None, clock_ns=clock_ns, pages=order)
-    if rewrites:
-        from hbmmodel.trace.records import RecordedTrace
-        from hbmmodel.trace.rewrite import parse_all
-
-        passes = parse_all(rewrites)
-        if not isinstance(trace, RecordedTrace):
-            raise click.UsageError(f"--rewrite changes the operations of a capture; {path} is {trace.format}")
-        trace = trace.rewritten(*passes)
-    return trace
-
-
 def system_options(
     device_help: str = f"Device preset, or the path of a preset file [default: {DEFAULT_DEVICE}].",
 ) -> Callable[[F], F]:
     """Add the options that describe a memory system; they arrive as keyword arguments of `build_system`."""
     options = (
+        click.option(
+            "--system", "product", default=None, metavar="NAME", help="Memory of a product, as rubin (see systems)."
+        ),
         click.option("--device", default=None, metavar="NAME", help=device_help),
         click.option("--variant", default=None, metavar="NAME", help="Density and height, e.g. 24Gb_12H."),
         click.option("--stacks", type=int, default=None, metavar="N", help="Stacks [default: 1]."),
@@ -160,6 +126,57 @@ def system_options(
         return function
 
     return add
+
+
+def open_trace(
+    name: str,
+    *,
+    format: str | None = None,
+    phases: Sequence[str] = (),
+    clock_ns: float | None = None,
+    rewrites: Sequence[str] = (),
+    pages: str | None = None,
+) -> RequestTrace | OpTrace:
+    """The trace that an argument names: a file, or ``workload:GENERATOR,ARGUMENT=VALUE,...``.
+
+    Raises
+    ------
+    click.UsageError
+        An option of files is given with a workload, or one of captures with another file.
+    HbmError
+        The file cannot be read, or the workload not be made.
+    """
+    if name.startswith("workload:"):
+        if format is not None or clock_ns is not None or rewrites or pages is not None:
+            raise click.UsageError(f"{name} is no file; leave out the options that say how files are read")
+        from hbmmodel.workload.spec import from_spec
+
+        made = from_spec(name)
+        return made.select(tuple(phases)) if phases else made
+    from hbmmodel.trace import read_trace
+
+    trace = read_trace(name, format=format, phase=tuple(phases) or None, clock_ns=clock_ns, pages=_pages(pages))
+    if rewrites:
+        from hbmmodel.trace.records import RecordedTrace
+        from hbmmodel.trace.rewrite import parse_all
+
+        passes = parse_all(rewrites)
+        if not isinstance(trace, RecordedTrace):
+            raise click.UsageError(f"--rewrite changes the operations of a capture; {name} is {trace.format}")
+        trace = trace.rewritten(*passes)
+    return trace
+
+
+def _pages(text: str | None) -> Pages | None:
+    """``ORDER`` or ``ORDER:BYTES``."""
+    if text is None:
+        return None
+    from hbmmodel.trace.pages import Pages
+
+    order, _, size = text.partition(":")
+    if size and not size.isdecimal():
+        raise click.UsageError(f"--pages {text!r} is not ORDER or ORDER:BYTES, as in --pages shuffled:4096")
+    return Pages(order, int(size[:20])) if size else Pages(order)
 
 
 def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
@@ -205,6 +222,7 @@ def build_system(
     device: str | None,
     variant: str | None,
     settings: Sequence[str],
+    product: str | None = None,
     stacks: int | None = None,
     mapping: str | None = None,
     scheduler: str | None = None,
@@ -223,7 +241,10 @@ def build_system(
         A value is out of range or a name unknown.
     """
     from hbmmodel.device import device as make_device
+    from hbmmodel.products import product as make_product
+    from hbmmodel.products import product_info
     from hbmmodel.system import Controller, System
+    from hbmmodel.thermal.cooling import Cooling
 
     options: dict[str, dict[str, Any]] = {
         "controller": {
@@ -234,48 +255,59 @@ def build_system(
             "write_queue": write_queue,
         },
         "system": {"stacks": stacks, "mapping": mapping},
+        "cooling": {},
+        "trips": {},
         "device": {},
     }
     chosen = {place: {k: v for k, v in values.items() if v is not None} for place, values in options.items()}
     own = {
         "controller": {f.name for f in fields(Controller)},
-        "system": {f.name for f in fields(System)} - {"device", "controller"},
+        "system": {f.name for f in fields(System)} - {"device", "controller", "cooling"},
+        "cooling": {f.name for f in fields(Cooling)} - {"trips"},
+        "trips": {"hysteresis_c", "cattrip_c", "poll_s"},
     }
+    if product is not None and (device is not None or variant is not None):
+        raise click.UsageError("--system names the device; leave out --device and --variant")
+    named = product_info(product) if product is not None else None
+    device = named.device if named is not None else device
+    variant = named.variant if named is not None else variant
     for key, value in parse_settings(settings).items():
         place, _, name = key.rpartition(".")
         if not place:
             place = next((p for p, names in own.items() if name in names), "device")
         if place not in chosen:
-            raise click.UsageError(f"--set {key}: a key begins with system., controller., device. or nothing")
+            raise click.UsageError(
+                f"--set {key}: a key begins with system., controller., cooling., trips., device. or nothing"
+            )
         if place in own and name not in own[place]:
             raise click.UsageError(
                 f"--set {key}: the {place} has no {name!r}; it has {', '.join(sorted(own[place]))}"
             )
         if place == "device":
-            _check_device_setting(key, name, device or DEFAULT_DEVICE, variant, [*own["system"], *own["controller"]])
+            _check_device_setting(key, name, device or DEFAULT_DEVICE, variant, sorted(set().union(*own.values())))
         if name in chosen[place]:
             raise click.UsageError(f"--set {key}: {name} is also given as --{name.replace('_', '-')}")
         chosen[place][name] = value
-    return System(
-        make_device(device or DEFAULT_DEVICE, variant, **chosen["device"]),
-        controller=Controller(**chosen["controller"]),
-        **chosen["system"],
-    )
+    made = make_device(device or DEFAULT_DEVICE, variant, **chosen["device"])
+    base = System(made) if product is None else make_product(product, device=made)
+    cooling = replace(base.cooling, **chosen["cooling"], trips=replace(base.cooling.trips, **chosen["trips"]))
+    return replace(base, controller=Controller(**chosen["controller"]), cooling=cooling, **chosen["system"])
 
 
 def _check_device_setting(key: str, name: str, device: str, variant: str | None, others: Sequence[str]) -> None:
     """Refuse a key that is no field of anything, with the closest of all that are."""
     from hbmmodel.device.build import override_names
-    from hbmmodel.device.presets import did_you_mean
+    from hbmmodel.shelf import did_you_mean
 
     known = override_names(device, variant)
     stem = name.removesuffix("_ns").removesuffix("_ck")
     if name in known or f"{stem}_ns" in known or stem in ("tCK", "nBL"):
         return  # known, or the device says better what is wrong: a unit that lacks, a value that follows from others
     hint = did_you_mean(name, [*others, *known])
+    own, timing = ", ".join(sorted(others)), ", ".join(k for k in known if k[-3:] != "_ck")
     raise click.UsageError(
         f"--set {key}: no field of the system, the controller or the device is called {name!r}; {hint}"
-        f"system and controller: {', '.join(sorted(others))}; device: {', '.join(k for k in known if k[-3:] != '_ck')}"
+        f"system, controller, cooling: {own}; device: {timing}"
     )
 
 
@@ -303,6 +335,32 @@ def check_writable(directory: str) -> None:
         raise HbmArgumentError(
             f"{directory} cannot be written: {error.strerror or error}; name another directory with -o"
         ) from None
+
+
+def listing_group(name: str, *, text: str, list_text: str, show: Callable[[bool], None]) -> click.Group:
+    """A group with a subcommand ``list``, which it also does when it is called without a subcommand.
+
+    Parameters
+    ----------
+    name : str
+        Of the command.
+    text, list_text : str
+        Help of the group and of ``list``.
+    show : callable
+        Shows the list; is given whether as JSON.
+    """
+
+    @click.group(name, invoke_without_command=True, help=text)
+    @json_option
+    @click.pass_context
+    def group(ctx: click.Context, as_json: bool) -> None:
+        if ctx.invoked_subcommand is None:
+            show(as_json)
+        elif as_json:
+            raise click.UsageError(f"--json belongs behind the subcommand: hbmmodel {name} list --json", ctx)
+
+    group.command("list", help=list_text)(json_option(show))
+    return group
 
 
 def echo_json(content: Any) -> None:

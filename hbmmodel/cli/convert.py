@@ -52,7 +52,9 @@ def command(
     from hbmmodel.trace import convert
 
     written = convert(
-        open_trace(source, source_format, phases=phases, clock_ns=clock_ns, rewrites=rewrites, pages=pages),
+        open_trace(
+            source, format=source_format, phases=phases, clock_ns=clock_ns, rewrites=rewrites, pages=pages
+        ),
         target,
         target_format,
         burst_bytes=burst_bytes,

@@ -6,43 +6,9 @@ from typing import Any
 
 import click
 
-from hbmmodel.cli.common import echo_json, json_option
+from hbmmodel.cli.common import echo_json, json_option, listing_group
 
 __all__ = ["command"]
-
-
-@click.group("devices", invoke_without_command=True)
-@json_option
-@click.pass_context
-def command(ctx: click.Context, as_json: bool) -> None:
-    """List the device presets, or show one with its sources."""
-    if ctx.invoked_subcommand is None:
-        _list(as_json)
-    elif as_json:
-        raise click.UsageError("--json belongs behind the subcommand: hbmmodel devices list --json", ctx)
-
-
-@command.command("list")
-@json_option
-def list_command(as_json: bool) -> None:
-    """List the presets."""
-    _list(as_json)
-
-
-@command.command("show")
-@click.argument("name", metavar="NAME")
-@click.option("--variant", default=None, metavar="NAME", help="Density and height, e.g. 24Gb_12H.")
-@click.option("--sources", is_flag=True, help="Show formula, note and citation of every value.")
-@json_option
-def show_command(name: str, variant: str | None, sources: bool, as_json: bool) -> None:
-    """Show one preset: organisation, times, confidence."""
-    from hbmmodel.device import describe, device, to_dict
-
-    shown = device(name, variant)
-    if as_json:
-        echo_json(to_dict(shown))
-    else:
-        click.echo(describe(shown, sources=sources))
 
 
 def _list(as_json: bool) -> None:
@@ -80,6 +46,30 @@ def _list(as_json: bool) -> None:
     )
     header = ("name", "standard", "Mb/s per pin", "GB/s per stack", "GiB per stack", "variants (* default)")
     click.echo("\n".join(render_grid(Grid(header, rows, left=(0, 1, 5)))))
+
+
+command = listing_group(
+    "devices",
+    text="List the device presets, or show one with its sources.",
+    list_text="List the presets.",
+    show=_list,
+)
+
+
+@command.command("show")
+@click.argument("name", metavar="NAME")
+@click.option("--variant", default=None, metavar="NAME", help="Density and height, e.g. 24Gb_12H.")
+@click.option("--sources", is_flag=True, help="Show formula, note and citation of every value.")
+@json_option
+def show_command(name: str, variant: str | None, sources: bool, as_json: bool) -> None:
+    """Show one preset: organisation, times, confidence."""
+    from hbmmodel.device import describe, device, to_dict
+
+    shown = device(name, variant)
+    if as_json:
+        echo_json(to_dict(shown))
+    else:
+        click.echo(describe(shown, sources=sources))
 
 
 def _variants(name: str) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hbmmodel.cli.common import echo_json, json_option
+from hbmmodel.cli.common import echo_json, json_option, listing_group
 
 if TYPE_CHECKING:
     from hbmmodel.energy import EnergySet
@@ -15,22 +15,25 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 
-@click.group("energy", invoke_without_command=True)
-@json_option
-@click.pass_context
-def command(ctx: click.Context, as_json: bool) -> None:
-    """List the energy sets, or show one with its sources."""
-    if ctx.invoked_subcommand is None:
-        _list(as_json)
-    elif as_json:
-        raise click.UsageError("--json belongs behind the subcommand: hbmmodel energy list --json", ctx)
+def _list(as_json: bool) -> None:
+    from hbmmodel.energy import energy_set, energy_sets
+    from hbmmodel.report.content import Grid
+    from hbmmodel.report.text import render_grid
+
+    found = [energy_set(name) for name in energy_sets()]
+    if as_json:
+        echo_json([{k: v for k, v in _plain(s).items() if k != "values"} for s in found])
+        return
+    rows = tuple((s.name, s.kind, _families(s), s.title) for s in found)
+    click.echo("\n".join(render_grid(Grid(("name", "kind", "recommended for", "title"), rows, left=(0, 1, 2, 3)))))
 
 
-@command.command("list")
-@json_option
-def list_command(as_json: bool) -> None:
-    """List the energy sets."""
-    _list(as_json)
+command = listing_group(
+    "energy",
+    text="List the energy sets, or show one with its sources.",
+    list_text="List the energy sets.",
+    show=_list,
+)
 
 
 @command.command("show")
@@ -65,19 +68,6 @@ def _show(shown: EnergySet) -> None:
     click.echo("\n".join(render_grid(Grid(header, rows, left=(0, 4, 5)))))
     for value in shown:
         click.echo(f"\n{value.name}: {VALUES[value.name][1]}\n  source: {value.source}")
-
-
-def _list(as_json: bool) -> None:
-    from hbmmodel.energy import energy_set, energy_sets
-    from hbmmodel.report.content import Grid
-    from hbmmodel.report.text import render_grid
-
-    found = [energy_set(name) for name in energy_sets()]
-    if as_json:
-        echo_json([{k: v for k, v in _plain(s).items() if k != "values"} for s in found])
-        return
-    rows = tuple((s.name, s.kind, _families(s), s.title) for s in found)
-    click.echo("\n".join(render_grid(Grid(("name", "kind", "recommended for", "title"), rows, left=(0, 1, 2, 3)))))
 
 
 def _families(shown: EnergySet) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from hbmmodel.cli.common import echo_json, json_option
+from hbmmodel.cli.common import echo_json, json_option, open_trace
 
 __all__ = ["command"]
 
@@ -90,9 +90,10 @@ def _result(directory: str, as_json: bool) -> None:
 
 
 def _trace(path: str, format_name: str | None, as_json: bool) -> None:
-    from hbmmodel.trace import read_trace
-
-    described = read_trace(path, format=format_name).info()
+    trace = open_trace(path, format=format_name)
+    described = trace.info()
+    if (workload := getattr(trace, "workload", None)) is not None:
+        described["workload"] = dict(workload)
     if as_json:
         echo_json(described)
         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,6 +16,9 @@ from hbmmodel.cli.common import (
     read_options,
     system_options,
 )
+
+if TYPE_CHECKING:
+    from hbmmodel.result import Result
 
 __all__ = ["command"]
 
@@ -64,6 +67,20 @@ DEMO_SYSTEM = {"device": "HBM4_8000", "variant": "24Gb_12H", "stacks": 8}
 @click.option(
     "--threads", type=click.IntRange(1), default=None, metavar="N", help="Threads [default: all cores]."
 )
+@click.option(
+    "--thermal",
+    type=click.Choice(["steady", "transient", "coupled"]),
+    default=None,
+    help="Let temperature act back: repeated for ever, for some seconds, or in this one run.",
+)
+@click.option("--thermal-seconds", type=float, default=10.0, show_default=True, metavar="S", help="Of a transient.")
+@click.option(
+    "--thermal-start-c",
+    type=float,
+    default=None,
+    metavar="C",
+    help="Temperature at the start, transient or coupled [default: the coolant's].",
+)
 @click.option("--command-log", is_flag=True, help="Record every command (for check); large.")
 @click.option("-o", "--output", default=None, metavar="DIR", help="Save the result in DIR.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress and no report; only errors.")
@@ -82,6 +99,9 @@ def command(
     pages: str | None,
     wrap: bool,
     threads: int | None,
+    thermal: str | None,
+    thermal_seconds: float,
+    thermal_start_c: float | None,
     command_log: bool,
     output: str | None,
     quiet: bool,
@@ -89,6 +109,9 @@ def command(
     **options: Any,
 ) -> None:
     """Simulate TRACE on a memory system, print what it took and why, and save the result with -o.
+
+    TRACE is a file, or workload:GENERATOR,ARGUMENT=VALUE,... (hbmmodel workload lists the generators), as in
+    workload:decode,model=llama-3.1-70b,batch=16,tensor_parallel=8.
 
     With --json the summary, the trace's identity and the provenance are printed as JSON instead of the
     report.
@@ -99,7 +122,7 @@ def command(
         from hbmmodel.trace.shipped import demo_capture
 
         trace = str(demo_capture())
-        for name, value in DEMO_SYSTEM.items():
+        for name, value in DEMO_SYSTEM.items() if options["product"] is None else ():
             if options[name] is None and (name != "variant" or options["device"] == DEMO_SYSTEM["device"]):
                 options[name] = value
     system = build_system(**options)
@@ -110,7 +133,7 @@ def command(
 
     assert trace is not None
     loaded = open_trace(
-        trace, format_name, phases=phases, clock_ns=clock_ns, rewrites=rewrites, pages=pages
+        trace, format=format_name, phases=phases, clock_ns=clock_ns, rewrites=rewrites, pages=pages
     )
     result = simulate(
         system,
@@ -123,6 +146,9 @@ def command(
         command_log=command_log,
         wrap=wrap,
         request_bytes=request_bytes,
+        thermal=thermal,
+        thermal_seconds=thermal_seconds,
+        thermal_start_c=thermal_start_c,
     )
     if output is not None:
         result.save(output)
@@ -132,8 +158,10 @@ def command(
                 "summary": result.summary,
                 "system": system.to_dict(),
                 "trace": result.trace,
+                "thermal_model": result.thermal_model,
                 "provenance": result.provenance,
                 "saved": output,
+                **_metrics(result),
             }
         )
     elif not quiet:
@@ -142,3 +170,12 @@ def command(
         print_text(result)
         if output is not None:
             click.echo(f"\nSaved in {output}")
+
+
+def _metrics(result: Result) -> dict[str, Any]:
+    """What the run was to its workload, where the trace says what it was for."""
+    if "workload" not in result.trace:
+        return {}
+    from hbmmodel.workload.metrics import metrics
+
+    return {"workload": metrics(result).to_dict()}

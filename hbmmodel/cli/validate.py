@@ -93,6 +93,9 @@ def thermal_command(files: tuple[str, ...], as_json: bool) -> None:
         rows.append((os.path.basename(file), kind, "not recorded" if difference is None else f"{difference:.3g}"))
     header = ("file", "what", "largest difference, K (K/W)")
     click.echo("\n".join(render_grid(Grid(header, tuple(rows), left=(0, 1)))))
+    for file, values in computed.items():
+        for sentence in values.get("assumed", ()):
+            click.echo(f"{os.path.basename(file)}: {sentence}")
 
 
 def _progress(run: str, number: int, total: int) -> None:

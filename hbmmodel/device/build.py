@@ -16,8 +16,9 @@ from typing import Any
 
 from hbmmodel.device.derive import Grid, Requirement, resolve, tck_ps
 from hbmmodel.device.model import Device, Organisation, Rfm, Timing, Value
-from hbmmodel.device.presets import Preset, Variant, did_you_mean, load_any, names
+from hbmmodel.device.presets import Preset, Variant, load_any, names
 from hbmmodel.errors import HbmDeviceError
+from hbmmodel.shelf import did_you_mean
 
 _ORGANISATION = ("rows", "sids", "channels")
 _COUNTS = ("RAAIMT", "RAAMMT", "RAADEC")

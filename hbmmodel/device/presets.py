@@ -1,8 +1,8 @@
 """Reading preset files.
 
-This file owns where presets lie, the checks that need no physics (types, units, labels, completeness), and
-the wording of errors about them: one line that names file and field. It must not know clocks; `derive` does
-those.
+This file owns the checks that need no physics (types, units, labels, completeness), and the wording of errors
+about them: one line that names file and field. It must not know clocks, which `derive` does, nor where files lie,
+which `hbmmodel.shelf` does.
 """
 
 from __future__ import annotations
@@ -11,16 +11,17 @@ import functools
 import math
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from importlib import resources
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 from hbmmodel.device.derive import RULES, Requirement
 from hbmmodel.device.model import MAXIMA, CommandBus, Rfm, Value
 from hbmmodel.device.ticks import SYMBOLS
 from hbmmodel.errors import HbmDeviceError
+from hbmmodel.shelf import Shelf
 
 if TYPE_CHECKING:
     from hbmmodel.device.schema import PresetRecord, ValueRecord
@@ -45,10 +46,8 @@ _ORDER: tuple[str, ...] = (
 )
 """Where the presets that are known today stand in the list; a file that is not named here is found all the same."""
 
-_FOLDER = resources.files("hbmmodel.device").joinpath("presets")
+_SHELF = Shelf(resources.files("hbmmodel.device") / "presets", "device", HbmDeviceError)
 _SOURCES = "sources.toml"
-
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,56 +100,16 @@ def names() -> tuple[str, ...]:
         Oldest standard first, then those that `_ORDER` does not know, by name; the sets for cross-validation with
         other simulators (``X_...``) last.
     """
-    found = (item.name.removesuffix(".toml") for item in _FOLDER.iterdir() if item.name.endswith(".toml"))
 
     def place(name: str) -> tuple[bool, int, str]:
         return name.startswith("X_"), _ORDER.index(name) if name in _ORDER else len(_ORDER), name
 
-    return tuple(sorted((name for name in found if f"{name}.toml" != _SOURCES), key=place))
-
-
-def did_you_mean(word: str, names: Iterable[str]) -> str:
-    """``"did you mean 'NAME'? "`` for the name closest to a misspelt word, whatever the case; empty if none is close.
-
-    Examples
-    --------
-    >>> did_you_mean("hbm4_800", ["HBM3_6400", "HBM4_8000"])
-    "did you mean 'HBM4_8000'? "
-    >>> did_you_mean("FOO", ["HBM4E_14000_projection"])
-    ''
-    """
-    import difflib
-
-    by_lower = {name.lower(): name for name in names}
-    close = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.65)
-    return f"did you mean {by_lower[close[0]]!r}? " if close else ""
+    return tuple(sorted(_SHELF.names(), key=place))
 
 
 def preset_text(file: str) -> str:
     """Text of one file of the preset directory."""
-    return _FOLDER.joinpath(file).read_text(encoding="utf-8")
-
-
-def _decode(text: str, file: str) -> dict[str, Any]:
-    import msgspec
-
-    try:
-        return msgspec.toml.decode(text, type=dict[str, Any])
-    except msgspec.DecodeError as error:
-        raise HbmDeviceError(f"{file}: not valid TOML: {error}") from None
-
-
-def _convert(raw: object, kind: type[_T], file: str, path: str) -> _T:
-    """Strict conversion whose error names the field in the words of the file."""
-    import msgspec
-
-    try:
-        return msgspec.convert(raw, kind, strict=True)
-    except msgspec.ValidationError as error:
-        what, _, at = str(error).partition(" - at `$")
-        field = (path + at.rstrip("`")).lstrip(".") or "top level"
-        what = what.replace("`object`", "`table`").replace("Object ", "Table ")
-        raise HbmDeviceError(f"{file}: {field}: {what[:1].lower()}{what[1:]}") from None
+    return _SHELF.shipped(file)
 
 
 @functools.lru_cache(maxsize=1)
@@ -172,7 +131,8 @@ def sources() -> Mapping[str, str]:
     >>> sources()["EST"]
     'estimate of this project'
     """
-    return _convert(_decode(preset_text(_SOURCES), _SOURCES), dict[str, dict[str, str]], _SOURCES, "")["sources"]
+    raw = _SHELF.decode(preset_text(_SOURCES), _SOURCES)
+    return _SHELF.convert(raw, dict[str, dict[str, str]], _SOURCES)["sources"]
 
 
 class _Reader:
@@ -208,7 +168,7 @@ class _Reader:
     def requirement(self, name: str, raw: object, path: str) -> Requirement:
         from hbmmodel.device.schema import ValueRecord
 
-        record = _convert(raw, ValueRecord, self.file, path)
+        record = _SHELF.convert(raw, ValueRecord, self.file, path)
         self._check_unit(record, path)
         if name in MAXIMA and name not in self.floor:
             raise self.fail(path, f"{name} is a maximum; list it in rounding.floor")
@@ -279,7 +239,7 @@ def parse(text: str, file: str) -> Preset:
     """
     from hbmmodel.device.schema import PresetRecord
 
-    record = _convert(_decode(text, file), PresetRecord, file, "")
+    record = _SHELF.convert(_SHELF.decode(text, file), PresetRecord, file)
     reader = _Reader(file, record)
     if f"{record.name}.toml" != os.path.basename(file):
         raise reader.fail("name", f"{record.name!r} is not the file's name")
@@ -350,7 +310,7 @@ def _variant(name: str, raw: object, reader: _Reader) -> Variant:
         raise reader.fail(path, "is not a table")
     plain = {key: value for key, value in raw.items() if not isinstance(value, dict)}
     times = {key: value for key, value in raw.items() if isinstance(value, dict)}
-    record = _convert({**plain, "timing": times}, VariantRecord, reader.file, path)
+    record = _SHELF.convert({**plain, "timing": times}, VariantRecord, reader.file, path)
     timing = {key: reader.requirement(key, value, f"{path}.{key}") for key, value in record.timing.items()}
     return Variant(name, record.die_density_gb, record.stack_height, record.sids, record.rows, timing)
 
@@ -422,13 +382,7 @@ def load(name: str) -> Preset:
     >>> load("HBM4_8000").default_variant
     '24Gb_12H'
     """
-    known = names()
-    if name not in known:
-        hint = did_you_mean(name, known)
-        raise HbmDeviceError(
-            f"unknown device {name!r}; {hint}devices: {', '.join(known)}; or the path of a preset file (NAME.toml)"
-        )
-    return parse(preset_text(f"{name}.toml"), f"{name}.toml")
+    return parse(*_SHELF.text(name))
 
 
 def load_file(path: str) -> Preset:
@@ -452,14 +406,7 @@ def load_file(path: str) -> Preset:
     name = os.path.basename(path).removesuffix(".toml")
     if name in names():
         raise HbmDeviceError(f"{path}: {name} is the name of a shipped preset; rename file and field name")
-    try:
-        with open(path, encoding="utf-8") as file:
-            text = file.read()
-    except OSError as error:
-        raise HbmDeviceError(f"{path}: {error.strerror or error}; give the path of a preset file") from None
-    except UnicodeDecodeError:
-        raise HbmDeviceError(f"{path}: not valid TOML: it is not UTF-8 text") from None
-    return parse(text, path)
+    return parse(*_SHELF.text(path))
 
 
 def load_any(name: str) -> Preset:

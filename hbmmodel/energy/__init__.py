@@ -3,7 +3,16 @@
 Owns the public names of the room; must not know the scheduler or traces.
 """
 
-from hbmmodel.energy.components import COMPONENTS, TEMPERATURE_C, energy_pj, leakage_w, per_bank_pj, per_event_pj
+from hbmmodel.energy.components import (
+    COMPONENTS,
+    TEMPERATURE_C,
+    background_pj,
+    energy_pj,
+    leakage_per_bank_w,
+    leakage_w,
+    per_bank_pj,
+    per_event_pj,
+)
 from hbmmodel.energy.counts import Counts, Geometry
 from hbmmodel.energy.model import LEVELS, VALUES, EnergySet, EnergyValue
 from hbmmodel.energy.power import PowerMap, power_w
@@ -21,10 +30,12 @@ __all__ = [
     "EnergyValue",
     "Geometry",
     "PowerMap",
+    "background_pj",
     "choose",
     "energy_pj",
     "energy_set",
     "energy_sets",
+    "leakage_per_bank_w",
     "leakage_w",
     "parse",
     "per_bank_pj",

@@ -18,7 +18,16 @@ from hbmmodel.energy.model import WIRES, EnergySet, Level
 from hbmmodel.energy.toggling import TOGGLE_RATE, transitions
 from hbmmodel.errors import HbmArgumentError
 
-__all__ = ["COMPONENTS", "TEMPERATURE_C", "energy_pj", "leakage_w", "per_bank_pj", "per_event_pj"]
+__all__ = [
+    "COMPONENTS",
+    "TEMPERATURE_C",
+    "background_pj",
+    "energy_pj",
+    "leakage_per_bank_w",
+    "leakage_w",
+    "per_bank_pj",
+    "per_event_pj",
+]
 
 Array = NDArray[np.float64]
 
@@ -139,6 +148,38 @@ def _temperature_of_banks(geometry: Geometry, temperature_c: Any) -> Array:
     )
 
 
+def leakage_per_bank_w(
+    energies: EnergySet, geometry: Geometry, temperature_c: Any, *, level: Level = "typical"
+) -> Array:
+    """Leakage of every bank [W], shape ``geometry.shape``; temperatures as in `per_bank_pj`."""
+    return leakage_w(
+        energies.get("leakage", level) * geometry.dies / math.prod(geometry.shape[1:]),
+        _temperature_of_banks(geometry, temperature_c),
+        reference_c=energies.get("leakage_reference"),
+        doubling_k=energies.get("leakage_doubling"),
+    )
+
+
+def background_pj(counts: Counts, energies: EnergySet, *, level: Level = "typical") -> dict[str, Array]:
+    """Background energy by power state [pJ], arrays of shape (stacks, channels, pseudo-channels).
+
+    Their sum is the component ``background``.
+    """
+    g = counts.geometry
+    per_pc = g.dies / (g.channels * g.pseudo_channels)  # dies whose power is that of one pseudo-channel
+    states = {
+        "standby_active": counts.any_active_ticks,
+        "standby_precharged": counts.precharged_ticks,
+        "down_active": counts.active_down_ticks,
+        "down_precharged": counts.precharged_down_ticks,
+        "self_refresh": counts.self_refresh_ticks,
+    }
+    return {
+        name: np.asarray(energies.get(name, level) * (1e12 * counts.tick_s * per_pc) * ticks)
+        for name, ticks in states.items()
+    }
+
+
 def per_bank_pj(
     counts: Counts,
     energies: EnergySet,
@@ -171,21 +212,8 @@ def per_bank_pj(
     event = per_event_pj(energies, g, level=level, toggle_rate=toggle_rate, dbi=dbi)
     bursts = counts.n_rd + energies.get("write_factor", level) * counts.n_wr
     refreshed = counts.n_ref_pb + counts.n_rfm_pb + (counts.n_ref_ab + counts.n_rfm_ab)[..., None]
-    per_pc = g.dies / (g.channels * g.pseudo_channels)  # dies whose power is that of one pseudo-channel
-    states = (
-        ("standby_active", counts.any_active_ticks),
-        ("standby_precharged", counts.precharged_ticks),
-        ("down_active", counts.active_down_ticks),
-        ("down_precharged", counts.precharged_down_ticks),
-        ("self_refresh", counts.self_refresh_ticks),
-    )
-    background = sum(energies.get(name, level) * ticks for name, ticks in states) * (1e12 * counts.tick_s * per_pc)
-    leakage = leakage_w(
-        energies.get("leakage", level) * g.dies / math.prod(g.shape[1:]),
-        _temperature_of_banks(g, temperature_c),
-        reference_c=energies.get("leakage_reference"),
-        doubling_k=energies.get("leakage_doubling"),
-    )
+    background = sum(background_pj(counts, energies, level=level).values())
+    leakage = leakage_per_bank_w(energies, g, temperature_c, level=level)
     return {
         "activate": np.asarray(event["activate"] * counts.n_act, dtype=np.float64),
         **{name: event[name] * bursts for name in ("column", *WIRES, "phy")},

@@ -218,6 +218,13 @@ class Counts:
         names = [item.name for item in fields(self)[2:]]
         return Counts(self.geometry, self.tick_ps, *(getattr(self, name) + getattr(other, name) for name in names))
 
+    def __sub__(self, other: Counts) -> Counts:
+        """What came after another stretch that began at the same time."""
+        if self.geometry != other.geometry or self.tick_ps != other.tick_ps:
+            raise HbmArgumentError("counts of different devices have no difference")
+        names = [item.name for item in fields(self)[2:]]
+        return Counts(self.geometry, self.tick_ps, *(getattr(self, name) - getattr(other, name) for name in names))
+
 
 PER_BANK = ("n_act", "n_rd", "n_wr", "n_ref_pb", "n_rfm_pb", "active_ticks")
 """Fields of `Counts` with one value per bank, in the core's order."""

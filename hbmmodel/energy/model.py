@@ -53,6 +53,9 @@ MONOTONE = (
 )
 """States in the order of their power."""
 
+LARGEST = 1e9
+"""Of any value, in its unit: beyond every memory, and small enough that no sum overflows."""
+
 WIRES = ("die_bus", "tsv", "base_die")
 """Data wires inside a stack, whose coding is the set's own; the pins are ``phy``."""
 
@@ -94,11 +97,13 @@ class EnergyValue:
                 raise HbmArgumentError(f"{where}: {level} is {number!r}; it must be a finite number")
             if number < 0 and not signed:
                 raise HbmArgumentError(f"{where}: {level} is {number}; no energy is negative")
+            if abs(number) > (300 if signed else LARGEST):
+                raise HbmArgumentError(f"{where}: {level} is {number:g}; no {self.unit} is that large")
         if not self.low <= self.typical <= self.high:
             told = f"{self.low}, {self.typical}, {self.high}"
             raise HbmArgumentError(f"{where}: {told} are not in the order low, typical, high")
-        if self.name == "leakage_doubling" and self.low <= 0:
-            raise HbmArgumentError(f"{where}: {self.low} must be above 0")
+        if self.name == "leakage_doubling" and self.low < 1:
+            raise HbmArgumentError(f"{where}: {self.low} must be at least 1 K")
         if self.confidence not in CONFIDENCE:
             raise HbmArgumentError(f"{where}: confidence is {self.confidence!r}; choose one of {', '.join(CONFIDENCE)}")
         if not self.source.strip():
@@ -144,8 +149,8 @@ class EnergySet:
         missing = [name for name in VALUES if name not in self.values and name not in OPTIONAL]
         if missing:
             raise HbmArgumentError(f"{where} lacks {', '.join(missing)}")
-        if not 0 < self.toggle_rate <= 1:
-            raise HbmArgumentError(f"{where}: toggle_rate is {self.toggle_rate}; it must be above 0 and at most 1")
+        if not 0.01 <= self.toggle_rate <= 1:
+            raise HbmArgumentError(f"{where}: toggle_rate is {self.toggle_rate}; it must be a number in 0.01..1")
         for name in self.dbi_wires:
             if name not in WIRES:
                 raise HbmArgumentError(f"{where}: dbi_wires names {name!r}; choose from {', '.join(WIRES)}")

@@ -50,7 +50,7 @@ class PowerMap:
         return float(self.bank_w.sum() + self.die_w.sum() + self.base_w.sum())
 
 
-def power_w(counts: Counts, energies: EnergySet, **options: Any) -> PowerMap:
+def power_w(counts: Counts, energies: EnergySet, *, leakage: bool = True, **options: Any) -> PowerMap:
     """Mean power of every bank, die and base die.
 
     Parameters
@@ -58,6 +58,8 @@ def power_w(counts: Counts, energies: EnergySet, **options: Any) -> PowerMap:
     counts : Counts
         Of a stretch of time that is not empty.
     energies : EnergySet
+    leakage : bool
+        Whether leakage is in it; without, no temperature matters.
     **options
         As in `hbmmodel.energy.per_bank_pj`; a thermal loop gives ``temperature_c`` per die or per bank.
 
@@ -85,7 +87,7 @@ def power_w(counts: Counts, energies: EnergySet, **options: Any) -> PowerMap:
         die_w[:, die] = shared.sum(axis=2)[:, g.die_of == die].sum(axis=1)
     base = watts["base_die"] + watts["phy"] + (1 - TSV_IN_DIE) * watts["tsv"]
     return PowerMap(
-        bank_w=np.asarray(sum(watts[name] for name in IN_BANKS)),
+        bank_w=np.asarray(sum(watts[name] for name in IN_BANKS if leakage or name != "leakage")),
         die_w=die_w,
         base_w=base.sum(axis=(1, 2, 3)),
         die_of=g.die_of,

@@ -113,6 +113,7 @@ class PseudoChannel:
         self.host_ticks = host_ticks
         self.window = window
         self.next = 0
+        self.gap_256 = self.next_256 = 0
         self.sequence = 0
         self.reads = Queue(policy.read_queue)
         self.writes = Queue(policy.write_queue)
@@ -138,7 +139,11 @@ class PseudoChannel:
 
     def accept_requests(self, tick: int) -> None:
         """Step 2: take requests from the input until one does not fit."""
-        while self.next < len(self.requests) and self.requests[self.next].arrival <= tick:
+        while (
+            self.next < len(self.requests)
+            and self.requests[self.next].arrival <= tick
+            and self.next_256 <= 256 * tick
+        ):
             request = self.requests[self.next]
             if not request.is_write and self.writes.holds(request):
                 self.done[self.next] = tick
@@ -153,6 +158,14 @@ class PseudoChannel:
                 self.sequence += 1
             self.accept[self.next] = tick
             self.next += 1
+            if self.gap_256:
+                self.next_256 = max(self.next_256, 256 * (tick - 2)) + self.gap_256
+
+    def pace(self, gap_256: int) -> None:
+        """From now on the host waits `gap_256` / 256 ticks from one request to the next; 0: it does not wait."""
+        self.gap_256 = gap_256
+        if gap_256 == 0:
+            self.next_256 = 0
 
     def _window_allows(self, tick: int) -> bool:
         if self.window == 0:

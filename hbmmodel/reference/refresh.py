@@ -56,6 +56,7 @@ class RefreshEngine:
         self._history = history
         self._queues = queues
         base = ticks["REFI"] if self._mode == "all_bank" else ticks["REFIpb"]
+        self._base = base
         self._interval = max(2, base * policy.refresh_scale_num // policy.refresh_scale_den)
         self._next_due = self._interval + pc * (self._interval // 2)
         self.issued = 0
@@ -99,6 +100,10 @@ class RefreshEngine:
                 self.target = self._opportune_target(tick)
             else:
                 self.pending = self._queues_empty()
+
+    def rescale(self, scale: int) -> None:
+        """From the next refresh due on, `scale` times as often as at tREFI."""
+        self._interval = max(2, self._base // scale)
 
     def forced(self) -> bool:
         """Whether no refresh may be postponed any more."""

@@ -89,10 +89,12 @@ def describe(result: Result) -> Report:
         The same sections for every result; those that have nothing to show (no operations) are left out.
     """
     sections = (
+        _workload(result),
         _account(result),
         _latency(result),
         _rows(result),
         _energy(result),
+        _temperature(result),
         _spread(result),
         _by_name(result),
         _operations(result),
@@ -137,6 +139,17 @@ def _headline(result: Result) -> tuple[str, ...]:
     if s["read_fraction"] is not None:
         sentences.append(f"Reads are {share_text(s['read_fraction'])} of the bytes.")
     return tuple(sentences)
+
+
+def _workload(result: Result) -> Section | None:
+    if "workload" not in result.trace:
+        return None
+    from hbmmodel.report.workload import grid_rows, sentences
+    from hbmmodel.workload.metrics import metrics
+
+    found = metrics(result)
+    header, rows = grid_rows(found)
+    return Section("What the workload got", sentences(found), grid=Grid(header, rows))
 
 
 def _account(result: Result) -> Section:
@@ -262,6 +275,37 @@ def _energy(result: Result) -> Section | None:
     )
     grid = Grid(("component", "energy", "share", "span"), (*rows, row("all", low, total, high)))
     return Section("Energy", sentences, grid=grid)
+
+
+def _temperature(result: Result) -> Section | None:
+    model, s, table = result.thermal_model, result.summary, result.temperature
+    if not model:
+        return None
+    sentences = [
+        f"{model['mode'].capitalize()}: {model['text']}.",
+        f"Hottest cell {s['temperature_c_max']:.1f} deg C (DRAM {s['temperature_c_dram_max']:.1f}); stack "
+        f"{model['stack']}, {model['h_top_w_m2k']:g} W/(m2 K) to a coolant of {model['coolant_c']:g} deg C.",
+        f"Sustained {rate_text(s['sustained_gb_per_s'] or 0.0)}; throttled "
+        f"{share_text(s['throttled_fraction'] or 0.0)} of the time; refresh at 2x "
+        f"{share_text(s['refresh_2x_fraction'] or 0.0)}, at 4x "
+        f"{share_text(s['refresh_4x_fraction'] or 0.0)} of it.",
+    ]
+    if model.get("cattrip"):
+        trip = model["cattrip"]
+        sentences.append(
+            f"CATTRIP: stack {trip['stack']} at {trip['temperature_c']:.1f} deg C, after {trip['time_s']:g} s."
+        )
+    last = table["time_s"] == table["time_s"].max()
+    hottest = int(table["stack"][last][np.argmax(table["max_c"][last])])
+    mine = last & (table["stack"] == hottest)
+    rows = tuple(
+        (str(die), f"{watts:.2f}", f"{mean:.1f}", f"{low:.1f}", f"{high:.1f}")
+        for die, watts, mean, low, high in zip(
+            *(table[name][mine] for name in ("die", "power_w", "mean_c", "min_c", "max_c")), strict=True
+        )
+    )
+    grid = Grid((f"die of stack {hottest}", "W", "mean deg C", "min", "max"), rows, left=(0,))
+    return Section("Temperature", tuple(sentences), grid=grid)
 
 
 def _spread(result: Result) -> Section | None:
@@ -395,5 +439,5 @@ def _assumptions(result: Result) -> Section:
     if s["energy_pj"] is None:
         sentences.append("Energy and power were not computed; their keys are empty.")
     if s["temperature_c_max"] is None:
-        sentences.append("Temperature is an input of leakage and not modelled; its key is empty.")
+        sentences.append("Temperature is an input of leakage here (--thermal computes it); its key is empty.")
     return Section("Assumptions", tuple(sentences))

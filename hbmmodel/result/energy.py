@@ -24,10 +24,11 @@ def no_energy() -> Table:
     return Table({name: np.empty(0, dtype=kinds.get(name, np.float64)) for name in ENERGY_COLUMNS})
 
 
-def energy_table(system: System, counts: Counts) -> Table:
+def energy_table(system: System, counts: Counts, temperature_c: Any = None) -> Table:
     """Energy of every component of every stack [pJ], with its span: columns of `ENERGY_COLUMNS`.
 
-    ``pj_low`` and ``pj_high`` take every value of the set at the same end of its span: the widest that the set admits.
+    temperature_c: of every die or bank, as in `hbmmodel.energy.per_bank_pj`; None: the system's.  ``pj_low`` and
+    ``pj_high`` take every value of the set at the same end of its span: the widest that the set admits.
     """
     energies, _ = system.energies()
     of = {
@@ -37,7 +38,7 @@ def energy_table(system: System, counts: Counts) -> Table:
             level=level,
             toggle_rate=system.toggle_rate,
             dbi=system.dbi,
-            temperature_c=system.temperature_c,
+            temperature_c=system.temperature_c if temperature_c is None else temperature_c,
         )
         for level in LEVELS
     }
@@ -57,8 +58,11 @@ def energy_table(system: System, counts: Counts) -> Table:
     )
 
 
-def energy_model(system: System) -> dict[str, Any]:
-    """What was assumed, in JSON types: the set, how it was chosen, and the options."""
+def energy_model(system: System, temperature_c: Any = None) -> dict[str, Any]:
+    """What was assumed, in JSON types: the set, how it was chosen, and the options.
+
+    temperature_c: as in `energy_table`; of an array, its mean is told.
+    """
     energies, chosen = system.energies()
     return {
         "set": energies.name,
@@ -68,5 +72,5 @@ def energy_model(system: System) -> dict[str, Any]:
         "chosen": chosen,
         "toggle_rate": system.toggle_rate,
         "dbi": system.dbi,
-        "temperature_c": system.temperature_c,
+        "temperature_c": system.temperature_c if temperature_c is None else float(np.mean(temperature_c)),
     }

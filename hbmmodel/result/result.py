@@ -20,8 +20,10 @@ from numpy.typing import NDArray
 from hbmmodel.errors import HbmArgumentError, HbmInternalError
 from hbmmodel.result.energy import energy_model, energy_table, no_energy
 from hbmmodel.result.histogram import Histogram
-from hbmmodel.result.summary import COUNTERS, LOST, POWER_STATES, Number, exact_shares, summarise
+from hbmmodel.result.power_states import counts_power, power_states
+from hbmmodel.result.summary import COUNTERS, LOST, POWER_STATES, Number, summarise
 from hbmmodel.result.table import Table
+from hbmmodel.result.temperature import cells_table, temperature_table
 from hbmmodel.system import System
 
 __all__ = ["Result"]
@@ -37,7 +39,6 @@ OPERATION_COLUMNS = (
     *("index", "name", "phase", "start_ns", "end_ns", "duration_ns", "bytes_read", "bytes_written"),
     *("bandwidth_gb_per_s", "row_hits", "row_misses", "row_conflicts"),
 )
-POWER_STATE_COLUMNS = ("stack", "state", "time_ns", "share")
 TIMELINE_COLUMNS = (
     *("epoch", "start_ns", "end_ns", "bytes_read", "bytes_written", "bandwidth_gb_per_s", "fraction_of_peak"),
     *("n_act", "n_ref"),
@@ -67,13 +68,18 @@ class Result:
         read).
     operations : Table
         One row per operation of the trace: ``index, name, phase, start_ns, end_ns, duration_ns, bytes_read,
-        bytes_written, bandwidth_gb_per_s, row_hits, row_misses, row_conflicts``. Without operations, no rows.
+        bytes_written, bandwidth_gb_per_s, row_hits, row_misses, row_conflicts``. Without operations, no rows. Where the
+        trace says what its bytes are, also ``CLASS_bytes_read`` and ``CLASS_bytes_written`` of every tensor class, as
+        asked for (without padding).
     timeline : Table
         One row per epoch: ``epoch, start_ns, end_ns, bytes_read, bytes_written, bandwidth_gb_per_s,
         fraction_of_peak, n_act, n_ref``. The last epoch ends with the run.
     power_states : Table
-        One row per stack and power state: ``stack, state, time_ns`` (of a mean pseudo-channel) and ``share`` (of its
-        time; those of a stack sum to 1.0). No rows in results saved by versions that did not count it.
+        One row per stack and state: ``stack, kind, state, time_ns, share, energy_pj``. Kind ``power``: active and
+        precharged standby, the two power-downs, self-refresh, of a mean pseudo-channel, with the background energy.
+        Kind ``refresh``: at 1x, 2x, 4x the refresh rate, with the energy of refreshes. Kind ``host``: unthrottled and
+        throttled, with all energy. Shares of a kind sum to 1.0; the last two kinds cover what the thermal mode covers.
+        No rows in results saved by versions that did not count it.
     histogram : Histogram
         Read latencies in ticks.
     command_log : structured array (`hbmmodel.commands.COMMAND_DTYPE`) or None
@@ -87,6 +93,13 @@ class Result:
         what each holds). The sum of ``pj`` is ``energy_pj``. No rows in results of older versions.
     energy_model : dict
         What the energies assume: set, how it was chosen, toggle rate, DBI, temperature (JSON types).
+    temperature : Table
+        One row per time, stack and die: ``time_s, stack, die, power_w, mean_c, min_c, max_c``. No rows unless
+        temperatures were computed; one time (0.0) for a steady state.
+    temperature_cells : Table
+        The last temperatures of every cell: ``stack, die, y, x, temperature_c``; see `temperature_map_c`.
+    thermal_model : dict
+        Mode, outcome, thermal stack, cooling, trip points of the run (JSON types); empty unless it had any.
     """
 
     system: System
@@ -101,6 +114,9 @@ class Result:
     provenance: dict[str, Any]
     energy: Table = field(default_factory=no_energy)
     energy_model: dict[str, Any] = field(default_factory=dict)
+    temperature: Table = field(default_factory=temperature_table)
+    temperature_cells: Table = field(default_factory=cells_table)
+    thermal_model: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def from_raw(
@@ -121,8 +137,8 @@ class Result:
         raw : mapping
             ``end_tick``; ``counters`` (name to int64 array, one element per pseudo-channel, index ``(stack
             * channels + channel) * pseudo_channels + pseudo_channel``); ``histogram``, ``histogram_edges``;
-            ``operations``, ``epochs``, ``command_log``, ``l2``, ``counts`` (`hbmmodel.energy.Counts`) (each may be
-            None or missing).
+            ``operations``, ``epochs``, ``command_log``, ``l2``, ``counts`` (`hbmmodel.energy.Counts`), ``thermal``
+            (`hbmmodel.result.temperature.Warmth`) (each may be None or missing).
         provenance : mapping
             See `hbmmodel.provenance.collect`.
 
@@ -144,11 +160,14 @@ class Result:
         _check_conservation(end_tick, channels, histogram)
         log = raw.get("command_log")
         counts = raw.get("counts")
-        energy = no_energy() if counts is None else energy_table(system, counts)
+        warmth = raw.get("thermal")
+        bank_c = None if warmth is None else warmth.bank_c
+        energy = no_energy() if counts is None else energy_table(system, counts, bank_c)
         extra = {
             **trace_info,
             "l2": raw.get("l2"),
             "energy_pj": None if counts is None else float(energy["pj"].sum()),
+            "thermal": None if warmth is None else warmth.summary,
         }
         return cls(
             system=system,
@@ -156,14 +175,41 @@ class Result:
             channels=channels,
             operations=_operations(system, raw.get("operations")),
             timeline=_timeline(system, end_tick, raw.get("epochs")),
-            power_states=power_states(system, channels),
+            power_states=power_states(system, channels, energy, counts, None if warmth is None else warmth.spent),
             histogram=histogram,
             command_log=None if log is None else np.asarray(log),
             trace=dict(trace_info),
             provenance=dict(provenance),
             energy=energy,
-            energy_model={} if counts is None else energy_model(system),
+            energy_model={} if counts is None else energy_model(system, bank_c),
+            temperature=temperature_table(None if warmth is None else warmth.temperatures),
+            temperature_cells=cells_table(None if warmth is None else warmth.cells),
+            thermal_model={} if warmth is None else warmth.model,
         )
+
+    def temperature_map_c(self, stack: int, die: str) -> NDArray[np.float64]:
+        """The last temperatures of a die [deg C], shape (ny, nx).
+
+        Parameters
+        ----------
+        stack : int
+        die : str
+            ``BASE``, or ``DRAM0`` and so on upwards.
+
+        Raises
+        ------
+        HbmArgumentError
+            No temperatures were computed, or there is no such die.
+        """
+        cells = self.temperature_cells
+        mine = (cells["stack"] == stack) & (cells["die"] == die)
+        if not mine.any():
+            raise HbmArgumentError(
+                f"no temperatures of die {die!r} of stack {stack!r}; dies are BASE, DRAM0, ..., and only runs with "
+                "thermal=... compute any"
+            )
+        shape = int(cells["y"][mine].max()) + 1, int(cells["x"][mine].max()) + 1
+        return np.asarray(cells["temperature_c"][mine].reshape(shape))
 
     def save(self, directory: str | os.PathLike[str]) -> Path:
         """Write the result to a directory, all of it or nothing (see `hbmmodel.result.store.save`).
@@ -260,16 +306,12 @@ def _channels(system: System, end_tick: int, counters: Mapping[str, Any]) -> Tab
     return Table(columns)
 
 
-def _counts_power(channels: Table) -> bool:
-    return set(POWER_STATES.values()) <= set(channels.names)
-
-
 def _check_conservation(end_tick: int, channels: Table, histogram: Histogram) -> None:
     """What every finished run conserves; a broken law is a fault of the core and never a user's."""
     lost = np.sum([channels[counter] for counter in LOST.values()], axis=0)
     whole = np.full(len(channels), end_tick, dtype=np.int64)
     spent = whole
-    if _counts_power(channels):
+    if counts_power(channels):
         spent = np.sum([channels[counter] for counter in POWER_STATES.values()], axis=0)
     for what, got, want in (
         ("the time in all power states", spent, whole),
@@ -288,29 +330,6 @@ def _check_conservation(end_tick: int, channels: Table, histogram: Histogram) ->
         raise HbmInternalError(
             f"the latency histogram holds {histogram.n} reads of {timed}; please report this"
         )
-
-
-def power_states(system: System, channels: Table) -> Table:
-    """Make the table of power states from the counters of all pseudo-channels; no rows if they are missing."""
-    rows: list[tuple[int, str, float, float]] = []
-    tick_ns = float(system.tick_ps / 1000)
-    for stack in range(system.stacks) if _counts_power(channels) else ():
-        mine = channels["stack"] == stack
-        ticks = [int(channels[counter][mine].sum()) for counter in POWER_STATES.values()]
-        shares = exact_shares(ticks) if sum(ticks) else [0.0] * len(ticks)
-        n = int(mine.sum())
-        rows += [
-            (stack, state, spent / n * tick_ns, share)
-            for state, spent, share in zip(POWER_STATES, ticks, shares, strict=True)
-        ]
-    kinds = (np.int64, object, np.float64, np.float64)
-    columns = list(zip(*rows, strict=True)) or [()] * len(kinds)
-    return Table(
-        {
-            name: np.array(column, dtype=kind)
-            for name, column, kind in zip(POWER_STATE_COLUMNS, columns, kinds, strict=True)
-        }
-    )
 
 
 def _operations(system: System, raw: Mapping[str, Any] | None) -> Table:
@@ -339,7 +358,7 @@ def _operations(system: System, raw: Mapping[str, Any] | None) -> Table:
         "duration_ns": duration_ns,
         "bandwidth_gb_per_s": _rate(counts["bytes_read"] + counts["bytes_written"], duration_ns),
     }
-    return Table({name: columns[name] for name in OPERATION_COLUMNS})
+    return Table({**{name: columns[name] for name in OPERATION_COLUMNS}, **raw.get("classes", {})})
 
 
 def _timeline(system: System, end_tick: int, raw: Mapping[str, Any] | None) -> Table:

@@ -6,8 +6,9 @@ checked by size and SHA-256 on loading); must not know what the numbers mean.
 Layout, version 1: ``result.json`` (identity, system, trace, provenance, and name, bytes and sha256 of each
 file), ``summary.parquet`` (one row; empty cell = None), ``channels.parquet``, ``operations.parquet``,
 ``timeline.parquet``, ``power_states.parquet``, ``energy.parquet`` and the object ``energy_model`` in ``result.json``
-(these three are missing in older results), ``histogram.parquet``, and ``commands.parquet`` if a command log was
-recorded.
+(these three are missing in older results), ``histogram.parquet``, ``commands.parquet`` if a command log was recorded,
+and ``temperature.parquet``, ``temperature_cells.parquet`` and the object ``thermal_model`` if temperatures were
+computed.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,9 +29,11 @@ from numpy.typing import NDArray
 from hbmmodel.errors import HbmArgumentError, HbmError
 from hbmmodel.result.energy import no_energy
 from hbmmodel.result.histogram import Histogram
-from hbmmodel.result.result import Result, power_states
+from hbmmodel.result.power_states import power_states
+from hbmmodel.result.result import Result
 from hbmmodel.result.summary import Number
 from hbmmodel.result.table import Table
+from hbmmodel.result.temperature import cells_table, temperature_table
 from hbmmodel.system import System
 
 __all__ = ["FORMAT", "FORMAT_VERSION", "check_target", "is_result", "load", "read_manifest", "save"]
@@ -38,6 +41,8 @@ __all__ = ["FORMAT", "FORMAT_VERSION", "check_target", "is_result", "load", "rea
 FORMAT = "hbmmodel-result"
 FORMAT_VERSION = 1
 MANIFEST = "result.json"
+OPTIONAL = ("commands.parquet", "temperature.parquet", "temperature_cells.parquet")
+"""Files of some results; an older one's are not kept where the new one has none."""
 
 
 def is_result(directory: Path) -> bool:
@@ -162,8 +167,12 @@ def load(directory: Path) -> Result:
     manifest = read_manifest(directory)
     for name, entry in manifest["files"].items():
         _verify(directory / name, entry)
+    names = manifest["files"]
+
+    def optional(name: str, missing: Callable[[], Table]) -> Table:
+        return Table.read_parquet(directory / f"{name}.parquet") if f"{name}.parquet" in names else missing()
+
     try:
-        names = manifest["files"]
         tables = {
             name: Table.read_parquet(directory / f"{name}.parquet")
             for name in ("channels", "operations", "timeline", "histogram")
@@ -175,15 +184,16 @@ def load(directory: Path) -> Result:
             channels=tables["channels"],
             operations=tables["operations"],
             timeline=tables["timeline"],
-            power_states=Table.read_parquet(directory / "power_states.parquet")
-            if "power_states.parquet" in names
-            else power_states(system, tables["channels"]),
+            power_states=optional("power_states", lambda: power_states(system, tables["channels"])),
             histogram=Histogram.from_table(tables["histogram"]),
             command_log=_read_log(directory / "commands.parquet") if "commands.parquet" in names else None,
             trace=manifest["trace"],
             provenance=manifest["provenance"],
-            energy=Table.read_parquet(directory / "energy.parquet") if "energy.parquet" in names else no_energy(),
+            energy=optional("energy", no_energy),
             energy_model=dict(manifest.get("energy_model", {})),
+            temperature=optional("temperature", temperature_table),
+            temperature_cells=optional("temperature_cells", cells_table),
+            thermal_model=dict(manifest.get("thermal_model", {})),
         )
     except HbmError as error:
         raise HbmArgumentError(f"{directory}: {error}") from error
@@ -242,6 +252,9 @@ def _write(result: Result, work: Path) -> None:
     result.power_states.write_parquet(work / "power_states.parquet")
     result.histogram.to_table().write_parquet(work / "histogram.parquet")
     result.energy.write_parquet(work / "energy.parquet")
+    if result.temperature.n_rows:
+        result.temperature.write_parquet(work / "temperature.parquet")
+        result.temperature_cells.write_parquet(work / "temperature_cells.parquet")
     if result.command_log is not None:
         log = result.command_log
         Table({name: log[name] for name in log.dtype.names or ()}).write_parquet(work / "commands.parquet")
@@ -254,6 +267,7 @@ def _write(result: Result, work: Path) -> None:
         "trace": result.trace,
         "provenance": result.provenance,
         "energy_model": result.energy_model,
+        "thermal_model": result.thermal_model,
         "files": {
             path.name: {"bytes": path.stat().st_size, "sha256": _sha256(path)}
             for path in sorted(work.iterdir())
@@ -277,7 +291,7 @@ def _replace(work: Path, directory: Path) -> None:
     except BaseException:
         os.rename(old, directory)
         raise
-    ours = {path.name for path in directory.iterdir()} | {MANIFEST, "commands.parquet"}
+    ours = {path.name for path in directory.iterdir()} | {MANIFEST, *OPTIONAL}
     for path in old.iterdir():
         if path.name not in ours:
             os.rename(path, directory / path.name)

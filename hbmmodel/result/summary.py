@@ -2,7 +2,7 @@
 
 Owns the keys and their formulas; must not know files or how the counters were made. The keys are the same
 for every system and trace. A value is an int, a float, or None where the question has no answer (latency
-without reads, temperature before there is a thermal model).
+without reads, temperature where none was computed).
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from hbmmodel.result.temperature import THERMAL_KEYS
 
 if TYPE_CHECKING:
     from hbmmodel.result.histogram import Histogram
@@ -124,7 +126,7 @@ KEYS: dict[str, str] = {
     "energy_pj": "energy of the stacks, typical values of the energy set [pJ]; Result.energy holds its parts and span",
     "energy_pj_per_bit": "energy_pj over the bits of the data buses [pJ/bit]; None if nothing moved",
     "power_w_mean": "energy_pj / time_ns [W]; None if no time passed",
-    "temperature_c_max": "hottest temperature of any die [deg C]; None: there is no thermal model yet",
+    **THERMAL_KEYS,
 }
 """Every key of a summary and its meaning, in order."""
 
@@ -253,7 +255,7 @@ def summarise(
         "energy_pj": energy,
         "energy_pj_per_bit": energy / (8 * over_bus) if energy is not None and over_bus else None,
         "power_w_mean": energy / float(1000 * end_tick * tick_ns) if energy is not None and end_tick else None,
-        "temperature_c_max": None,
+        **{key: (extra.get("thermal") or {}).get(key) for key in THERMAL_KEYS},
     }
     assert tuple(summary) == tuple(KEYS)
     return summary

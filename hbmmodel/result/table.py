@@ -90,10 +90,13 @@ class Table:
         return self._n_rows
 
     def __eq__(self, other: object) -> bool:
-        """Same names in the same order and the same values."""
+        """Same names in the same order and the same values; a value that is missing (NaN) is equal to another one."""
         if not isinstance(other, Table):
             return NotImplemented
-        return self.names == other.names and all(np.array_equal(self[n], other[n]) for n in self.names)
+        return self.names == other.names and all(
+            np.array_equal(self[n], other[n], equal_nan=self[n].dtype.kind == other[n].dtype.kind == "f")
+            for n in self.names
+        )
 
     __hash__ = None  # type: ignore[assignment]
 

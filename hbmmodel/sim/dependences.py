@@ -27,6 +27,7 @@ class Dependences:
     """Operations in program order, and which of them may start.
 
     An operation depends on an earlier one when one of the two writes bytes of a span that the other reads or writes.
+    One marked `after_all` depends on every earlier one.
     It may start when all that it depends on have ended.  Operations are considered in a window: number *i* only when
     all up to *i* - `limit` have ended.
 
@@ -69,7 +70,8 @@ class Dependences:
             (member.writes if access.is_write else member.reads).append(access.program_span)
         for number, earlier in self._members.items():
             if (
-                _meet(earlier.writes, member.reads)
+                operation.after_all
+                or _meet(earlier.writes, member.reads)
                 or _meet(earlier.writes, member.writes)
                 or _meet(earlier.reads, member.writes)
             ):

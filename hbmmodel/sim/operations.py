@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hbmmodel.errors import HbmAddressError, HbmArgumentError
+from hbmmodel.sim.borders import Borders
 from hbmmodel.sim.dependences import IN_FLIGHT_MAX, Dependences
 from hbmmodel.sim.progress import Bar, Moved
 from hbmmodel.system import System
@@ -36,14 +37,16 @@ def run_operations(
     tile: int,
     wrap: bool,
     progress: bool,
+    *,
+    borders: Borders | None = None,
 ) -> None:
     """Feed all operations of a trace: each when what it depends on has ended (closed), at its time, or at once."""
     total = sum(a.n_bytes for o in trace.operations() for a in o.accesses) if progress else None
     with Bar(progress, total, os.path.basename(trace.name)) as bar:
-        feed = _Feed(core, system, trace, moved, tile, wrap, bar)
+        feed = _Feed(core, system, trace, moved, tile, wrap, bar, borders)
         operations = _checked(trace.operations(), trace.name)
         if mode == "closed":
-            _run_closed(feed, operations, system)
+            _run_closed(feed, operations)
         else:
             _run_open(feed, operations, mode)
     if not moved.names:
@@ -54,9 +57,11 @@ class _Feed:
     """Hands operations to the core and keeps track of them."""
 
     def __init__(
-        self, core: CoreSystem, system: System, trace: OpTrace, moved: Moved, tile: int, wrap: bool, bar: Bar
+        self, core: CoreSystem, system: System, trace: OpTrace, moved: Moved, tile: int, wrap: bool, bar: Bar,
+        borders: Borders | None,
     ) -> None:
         self.core = core
+        self.borders = borders
         self.trace = trace
         self.tick_ps = system.tick_ps
         self._system = system
@@ -71,6 +76,23 @@ class _Feed:
             return self.core.submit(_accesses(operation), number, start, self._tile, self._wrap)
         except (HbmAddressError, HbmArgumentError) as error:
             raise self._outside(error, operation) from None
+
+    def accept(self) -> None:
+        """Run until all that is in flight is accepted."""
+        if self.borders is None:
+            self.core.accept()
+        else:
+            self.core.forget()
+            self.borders.run(self._system.n_channels, last=True)
+
+    def next_end(self) -> tuple[int, int]:
+        """Run until it is certain which operation ends first: its number, the tick."""
+        number, end = self.core.next_end()
+        while number < 0:
+            assert self.borders is not None
+            self.borders.reach()
+            number, end = self.core.next_end()
+        return number, end
 
     def started(self, operation: Operation, number: int, start: int) -> None:
         """Keep the record of an operation in flight."""
@@ -88,6 +110,9 @@ class _Feed:
         for access in operation.accesses:
             moved.runs += access.n_runs
             moved.bytes_asked += access.n_bytes
+            if access.tensor_class:
+                found = moved.class_bytes.setdefault((access.tensor_class, access.is_write), {})
+                found[number] = found.get(number, 0) + access.n_bytes
 
     def ended(self, operation: Operation) -> None:
         """Show that it is done."""
@@ -105,7 +130,7 @@ class _Feed:
         )
 
 
-def _run_closed(feed: _Feed, operations: Iterator[Operation], system: System) -> None:
+def _run_closed(feed: _Feed, operations: Iterator[Operation]) -> None:
     program = Dependences()
     waiting: dict[int, Operation] = {}
     in_flight: dict[int, Operation] = {}
@@ -126,11 +151,10 @@ def _run_closed(feed: _Feed, operations: Iterator[Operation], system: System) ->
             feed.started(in_flight[number], number, start)
         if not in_flight:
             return
-        number, end = feed.core.next_end()
+        number, _ = feed.next_end()
         program.end(number)
         feed.ended(in_flight.pop(number))
-        start = end + max(2, system.host_ticks)
-        start += start & 1
+        start = feed.core.next_start()
 
 
 def _run_open(feed: _Feed, operations: Iterator[Operation], mode: str) -> None:
@@ -143,11 +167,11 @@ def _run_open(feed: _Feed, operations: Iterator[Operation], mode: str) -> None:
             start = max(start, _ticks_of_ns(batch[0].time_ns - first_time_ns, feed))
         for operation in batch:
             if not feed.submit(operation, number, start):
-                feed.core.accept()
+                feed.accept()
                 feed.submit(operation, number, start)
             feed.started(operation, number, start)
             number += 1
-        feed.core.accept()
+        feed.accept()
         for operation in batch:
             feed.ended(operation)
 

@@ -8,6 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 __all__ = ["Bar", "Moved"]
 
 LABEL_MAX = 24
@@ -26,9 +29,20 @@ class Moved:
     phases: list[str] = field(default_factory=list)
     start_ticks: list[int] = field(default_factory=list)
     indices: list[int] = field(default_factory=list)
+    class_bytes: dict[tuple[str, bool], dict[int, int]] = field(default_factory=dict)
+    """Bytes asked for by (tensor class, whether written), then by number of the operation."""
     address_bits: int = 0
     """Every bit that is set in any address of requests without a size."""
     sized: bool = False
+
+    def class_columns(self) -> dict[str, NDArray[np.int64]]:
+        """Bytes asked for by every operation, one column per tensor class and direction that occurs."""
+        columns = {}
+        for (label, is_write), found in sorted(self.class_bytes.items()):
+            column = np.zeros(len(self.names), dtype=np.int64)
+            column[list(found)] = list(found.values())
+            columns[f"{label}_bytes_{'written' if is_write else 'read'}"] = column
+        return columns
 
     @property
     def address_alignment_bytes(self) -> int | None:

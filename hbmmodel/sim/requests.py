@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hbmmodel.errors import HbmAddressError, HbmArgumentError
+from hbmmodel.sim.borders import Borders
 from hbmmodel.sim.progress import Bar, Moved
 from hbmmodel.system import System
 
@@ -40,6 +41,7 @@ def run_requests(
     wrap: bool,
     request_bytes: int | None,
     progress: bool,
+    borders: Borders | None = None,
 ) -> None:
     """Feed all requests of a trace; those without a size are `request_bytes` long, or one burst."""
     burst_bytes = system.device.organisation.burst_bytes
@@ -56,7 +58,10 @@ def run_requests(
                 np.concatenate([part[1] for part in held]),
                 np.concatenate(times) if times else None,
                 wrap,
+                run=borders is None,
             )
+            if borders is not None:
+                borders.run(system.n_channels, last=False)
             bar.add(n_held * burst_bytes)
         n_held = 0
         held.clear()
@@ -79,6 +84,8 @@ def run_requests(
                 if n_held >= BLOCK_REQUESTS:
                     flush()
         flush()
+        if borders is not None:
+            borders.run(system.n_channels, last=True)
 
 
 def _placed(

@@ -97,15 +97,18 @@ class Model:
         self.sources = layers.source_names
         self.network = Network(layers, nx, ny)
         self._row = np.searchsorted(self.network.rows, np.array(layers.source_layers()))
-        # What the body below would impose on the bottom layer if that were at the coolant's temperature.
-        boundary = layers.boundary
-        drop_c = boundary.bottom_c - boundary.top_c if self.network.has_bottom_path else 0.0
+        # What the body below would impose on the bottom layer if that were at the reference.
+        drop_c = layers.boundary.bottom_c - self.reference_c if self.network.has_bottom_path else 0.0
         self._from_below = float(self.network.conductance[-1]) * drop_c * np.sqrt(nx * ny)
 
     @property
     def reference_c(self) -> float:
-        """Temperature from which the solver counts: that of the coolant above."""
-        return self.layers.boundary.top_c
+        """Temperature from which the solver counts: that of the coolant, or below a lid that lets no heat pass, that of
+        the body at the bottom.
+        """
+        boundary = self.layers.boundary
+        above = boundary.h_top_w_m2k > 0.0 or not boundary.h_bottom_w_m2k > 0.0
+        return boundary.top_c if above else boundary.bottom_c
 
     @property
     def n_cells(self) -> int:
@@ -202,7 +205,7 @@ class Model:
         Parameters
         ----------
         initial_c : float, optional
-            None: the coolant's temperature.
+            None: `reference_c`, the coolant's temperature.
         """
         from hbmmodel.thermal.layers import check_number
 

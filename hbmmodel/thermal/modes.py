@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hbmmodel._core import CoreThermal
-from hbmmodel.errors import HbmArgumentError
 from hbmmodel.thermal.layers import LayerStack
+from hbmmodel.thermal.longstep import long_step
 
 __all__ = ["Basis", "Network"]
 
@@ -24,7 +24,6 @@ Array = npt.NDArray[np.float64]
 
 MAX_CELLS_PER_SIDE = 256
 _KEPT_STEPS = 8
-_EIGEN_BYTES = 1 << 29
 
 
 def _cosines(n: int) -> Array:
@@ -37,6 +36,14 @@ def _cosines(n: int) -> Array:
     matrix = np.cos(np.pi * k * (2 * x + 1) / (2 * n)) * np.sqrt(2.0 / n)
     matrix[0] = np.sqrt(1.0 / n)
     return np.asarray(matrix, dtype=np.float64)
+
+
+def _along_both(maps: Array, x: Array, y: Array) -> Array:
+    """``y maps x^T`` of every map.
+
+    By `einsum` without its optimisation, because the bits of a product by BLAS depend on how many threads BLAS uses.
+    """
+    return np.asarray(np.einsum("qy,...yp->...qp", y, np.einsum("...yx,px->...yp", maps, x)))
 
 
 class Basis:
@@ -67,12 +74,12 @@ class Basis:
 
     def to_modes(self, maps: Array) -> Array:
         """Coefficients, shape ``(..., n_modes)``, of maps of shape ``(..., ny, nx)``."""
-        modes = self._y @ maps @ self._x.T
+        modes = _along_both(maps, self._x, self._y)
         return np.ascontiguousarray(modes.reshape(*maps.shape[:-2], self.n_modes))
 
     def to_maps(self, modes: Array) -> Array:
         """The inverse of `to_modes`."""
-        return np.asarray(self._y.T @ modes.reshape(*modes.shape[:-1], self.ny, self.nx) @ self._x)
+        return _along_both(modes.reshape(*modes.shape[:-1], self.ny, self.nx), self._x.T, self._y.T)
 
     def eigenvalues(self, dx: float, dy: float) -> Array:
         """Of the lateral operator for a sheet of conductance 1 W/K, with cells of dx by dy.
@@ -128,7 +135,6 @@ class Network:
             rows.append(len(k) - 1)
         self.rows = np.array(sorted(set(rows)), dtype=np.int32)
         self._factors: OrderedDict[float, CoreThermal] = OrderedDict()
-        self._eigen: tuple[Array, Array] | None = None
 
     @property
     def has_bottom_path(self) -> bool:
@@ -163,45 +169,13 @@ class Network:
         return state
 
     def decay(self, state: Array, power: Array, seconds: float) -> Array:
-        """The state after `seconds` of constant power, without a time step.
-
-        With ``S = C^-1/2 K C^-1/2 = V diag(r) V^T`` per mode, in ``y = V^T C^1/2 x``:
-        ``y(t) = exp(-r t) y(0) + (1 - exp(-r t)) / r  V^T C^-1/2 p``.
-
-        **Source**: Golub and Van Loan, Matrix Computations, 4th ed., 9.3 (exponential of a symmetric matrix).
-        """
-        rate, vectors = self._eigensystem()
-        root = np.sqrt(self.capacity)[:, None]
+        """The state after `seconds` of constant power, without a time step."""
+        leak = self.sheet[:, None] * self.eigenvalue
+        leak[0] += self.conductance[0]
+        leak[-1] += self.conductance[-1]
         heat = np.zeros_like(state)
         heat[self.rows] = power
-        start = np.matmul(vectors.transpose(0, 2, 1), (state * root).T[:, :, None])[:, :, 0]
-        drive = np.matmul(vectors.transpose(0, 2, 1), (heat / root).T[:, :, None])[:, :, 0]
-        z = rate * seconds
-        slow = z < 1e-12  # a closed box: mode 0 does not decay
-        weight = np.where(slow, seconds, -np.expm1(-z) / np.where(slow, 1.0, rate))
-        after = np.exp(-z) * start + weight * drive
-        return np.ascontiguousarray(np.matmul(vectors, after[:, :, None])[:, :, 0].T / root)
-
-    def _eigensystem(self) -> tuple[Array, Array]:
-        """Decay rates (modes, layers), 1/s, and vectors (modes, layers, layers). Equal modes are solved once."""
-        if self._eigen is None:
-            layers = len(self.capacity)
-            if self.basis.n_modes * layers * layers * 8 > _EIGEN_BYTES:
-                raise HbmArgumentError(
-                    f"{self.basis.ny} x {self.basis.nx} cells of {layers} layers are too many for exact long steps;"
-                    " take"
-                    " fewer cells, or backward-Euler steps"
-                )
-            distinct, where = np.unique(self.eigenvalue, return_inverse=True)
-            matrix = np.zeros((len(distinct), layers, layers))
-            diagonal = np.arange(layers)
-            total = self.conductance[:-1] + self.conductance[1:]
-            matrix[:, diagonal, diagonal] = (total + distinct[:, None] * self.sheet) / self.capacity
-            off = -self.conductance[1:-1] / np.sqrt(self.capacity[:-1] * self.capacity[1:])
-            matrix[:, diagonal[1:], diagonal[:-1]] = off
-            rate, vectors = np.linalg.eigh(matrix)
-            self._eigen = np.maximum(rate, 0.0)[where], vectors[where]
-        return self._eigen
+        return long_step(self.conductance[1:-1], leak, self.capacity, heat, state, seconds)
 
     def _create(self, eigenvalue: Array, dt_s: float) -> CoreThermal:
         return CoreThermal(self.conductance, self.capacity, self.sheet, eigenvalue, self.rows, dt_s)

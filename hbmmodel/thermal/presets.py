@@ -8,18 +8,33 @@ from __future__ import annotations
 
 import functools
 from importlib import resources
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from hbmmodel.device.schema import Confidence
 from hbmmodel.errors import HbmArgumentError
+from hbmmodel.shelf import Shelf
 from hbmmodel.thermal.layers import Material
-from hbmmodel.thermal.records import ValueRecord, convert, decode, load_text, preset_names, value_of
 from hbmmodel.thermal.stack import Stack
 
-__all__ = ["Provenance", "provenance", "stack", "stacks"]
+__all__ = ["Provenance", "ValueRecord", "provenance", "stack", "stacks"]
 
-_FOLDER = "presets"
+_T = TypeVar("_T")
+_SHELF = Shelf(resources.files("hbmmodel.thermal") / "presets", "stack", HbmArgumentError)
+
+
+class ValueRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One number of a file with where it comes from; ``low`` and ``high`` span what is plausible."""
+
+    value: float
+    unit: str
+    confidence: Confidence
+    source: tuple[str, ...]
+    low: float | None = None
+    high: float | None = None
+    note: str | None = None
+
 
 Provenance = dict[str, ValueRecord]
 """Dotted name of every number of a stack, and its record."""
@@ -60,7 +75,7 @@ class _Material(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    schema: int
+    schema: Literal[1]
     name: str
     dies: int
     notes: str
@@ -74,9 +89,8 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 _UNITS = {"um": "um", "mm": "mm", "mk": "W/(m K)", "m3k": "J/(m3 K)", "m2k": "W/(m2 K)", "c": "degC"}
 
 
-def _shared(file: str) -> dict[str, object]:
-    text = resources.files("hbmmodel.thermal").joinpath(_FOLDER, file).read_text(encoding="utf-8")
-    return decode(text, file)
+def _shared(file: str, kind: type[_T]) -> _T:
+    return _SHELF.convert(_SHELF.decode(_SHELF.shipped(file), file), kind, file)
 
 
 def stacks() -> tuple[str, ...]:
@@ -91,7 +105,7 @@ def stacks() -> tuple[str, ...]:
     >>> "HBM4_16H_HYBRID" in stacks()
     True
     """
-    return preset_names(_FOLDER)
+    return _SHELF.names()
 
 
 def stack(name: str) -> Stack:
@@ -137,28 +151,20 @@ def provenance(name: str) -> Provenance:
 
 
 def _load(name: str) -> tuple[Stack, Provenance]:
-    asked: object = name
-    if isinstance(asked, str) and not asked.endswith(".toml"):
-        return _load_preset(name)
-    return _parse(*load_text(_FOLDER, name, "stack"))
+    return _parse(*_SHELF.text(name))
 
 
-@functools.cache
-def _load_preset(name: str) -> tuple[Stack, Provenance]:
-    return _parse(*load_text(_FOLDER, name, "stack"))
-
-
+@functools.lru_cache(maxsize=64)
 def _parse(text: str, file: str) -> tuple[Stack, Provenance]:
-    record = convert(decode(text, file), _File, file)
-    if record.schema != 1:
-        raise HbmArgumentError(f"{file}: schema: {record.schema} is not 1, the one this version reads")
-    sources = {**convert(_shared("sources.toml"), dict[str, str], "sources.toml"), **record.sources}
-    known = {**convert(_shared("materials.toml"), dict[str, _Material], "materials.toml"), **record.materials}
+    record = _SHELF.convert(_SHELF.decode(text, file), _File, file)
+    sources = {**_shared("sources.toml", dict[str, str]), **record.sources}
+    known = {**_shared("materials.toml", dict[str, _Material]), **record.materials}
     origin: Provenance = {}
 
     def number(path: str, value: ValueRecord) -> float:
         origin[path] = value
-        return value_of(value, _UNITS[path.rpartition("_")[2]], file, path, sources)
+        _check(value, _UNITS[path.rpartition("_")[2]], f"{file}: {path}", sources)
+        return value.value
 
     def material(label: str, path: str) -> Material:
         if label not in known:
@@ -172,8 +178,22 @@ def _parse(text: str, file: str) -> tuple[Stack, Provenance]:
         for table in ("geometry", "boundary")
         for name in getattr(record, table).__struct_fields__
     }
-    values |= {name: material(getattr(record.use, name), f"use.{name}") for name in record.use.__struct_fields__}
     try:
+        values |= {name: material(getattr(record.use, name), f"use.{name}") for name in record.use.__struct_fields__}
         return Stack(name=record.name, dies=record.dies, **values), origin
     except HbmArgumentError as error:
-        raise HbmArgumentError(f"{file}: {error}") from None
+        raise HbmArgumentError(str(error) if str(error).startswith(file) else f"{file}: {error}") from None
+
+
+def _check(record: ValueRecord, unit: str, where: str, sources: dict[str, str]) -> None:
+    if record.unit != unit:
+        raise HbmArgumentError(f"{where}.unit: {record.unit!r} is not {unit!r}")
+    if not record.source:
+        raise HbmArgumentError(f"{where}.source: is empty; name at least one source")
+    for label in record.source:
+        if label not in sources:
+            raise HbmArgumentError(f"{where}.source: label {label!r} is not in sources.toml or [sources]")
+    for end in ("low", "high"):
+        limit = getattr(record, end)
+        if limit is not None and not (limit <= record.value if end == "low" else limit >= record.value):
+            raise HbmArgumentError(f"{where}.{end}: {limit:g} does not enclose the value {record.value:g}")

@@ -22,6 +22,8 @@ __all__ = ["State"]
 Array = npt.NDArray[np.float64]
 
 MAX_STEPS = 1 << 40
+_UNKNOWNS_AT_ONCE = 1 << 26
+"""Unknowns times steps of one call of the core: some hundredths of a second."""
 
 
 class State:
@@ -35,7 +37,7 @@ class State:
     model : Model
         The model it belongs to.
     theta : ndarray
-        Modes of the temperature above the coolant's, shape (layers, cells), K; orthonormal DCT-II.
+        Modes of the temperature above ``model.reference_c``, shape (layers, cells), K; orthonormal DCT-II.
     time_s : float
         Seconds since it was made.
     """
@@ -59,7 +61,7 @@ class State:
         dt_s : float
             Length of a step. A new length costs one factorisation; the last eight lengths are kept.
         n : int
-            Number of steps.
+            Number of steps. An interruption by the keyboard ends them early; the state and its time stay in step.
 
         Returns
         -------
@@ -81,19 +83,27 @@ class State:
         count: object = n
         if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= MAX_STEPS:
             raise HbmArgumentError(f"n = {n!r} is not a whole number of steps, 0 or more")
-        self.model.network.factor(dt_s).step(self.theta, power.modal, n)
-        self.time_s += n * dt_s
+        factor = self.model.network.factor(dt_s)
+        at_once = max(1, _UNKNOWNS_AT_ONCE // self.theta.size)
+        done = 0
+        try:
+            while done < n:  # Ctrl-C is heard between the calls, and leaves a state that knows how far it came
+                part = min(at_once, n - done)
+                done += part
+                factor.step(self.theta, power.modal, part)
+        finally:
+            self.time_s += done * dt_s
         return self
 
     def advance(self, power_w: Power | Mapping[str, Any] | npt.ArrayLike, seconds: float) -> State:
-        """Move on by any time under constant power, exactly (for this grid).
+        """Move on by any time under constant power, without a time step: to 1e-11 of the largest temperature.
 
         Parameters
         ----------
         power_w : array_like, mapping or Power
             As for `Model.power`.
         seconds : float
-            0 or more. The first call decomposes the network, which takes some tenths of a second.
+            0 or more.
 
         Returns
         -------
@@ -103,12 +113,13 @@ class State:
         Raises
         ------
         HbmArgumentError
-            A malformed power or time, or more cells than can be decomposed in bounded memory.
+            A malformed power or time.
         """
         power = self.model.power(power_w)
         seconds = check_number(seconds, "seconds", 0.0, 1e12)
-        self.theta = self.model.network.decay(self.theta, power.modal, seconds)
-        self.time_s += seconds
+        if seconds > 0.0:
+            self.theta = self.model.network.decay(self.theta, power.modal, seconds)
+            self.time_s += seconds
         return self
 
     def copy(self) -> State:
@@ -157,16 +168,16 @@ class State:
         return float(coolest) if isinstance(layer, str) else np.asarray(coolest)
 
     def stored_j(self) -> float:
-        """Heat in the stack, joules, counted from the coolant's temperature."""
+        """Heat in the stack, joules, counted from ``model.reference_c``."""
         network = self.model.network
-        return float(network.capacity @ self.theta[:, 0] * np.sqrt(self.model.n_cells))
+        return float((network.capacity * self.theta[:, 0]).sum() * np.sqrt(self.model.n_cells))
 
     def heat_out_w(self) -> tuple[float, float]:
         """Watts that leave through the top and through the bottom face; negative where heat comes in."""
         network, cells = self.model.network, self.model.n_cells
-        boundary = self.model.layers.boundary
+        drop_c = self.model.layers.boundary.bottom_c - self.model.reference_c
         top = network.conductance[0] * self.theta[0, 0] * np.sqrt(cells)
-        above_below = self.theta[-1, 0] * np.sqrt(cells) - cells * (boundary.bottom_c - boundary.top_c)
+        above_below = self.theta[-1, 0] * np.sqrt(cells) - cells * drop_c
         return float(top), float(network.conductance[-1] * above_below)
 
     def _index(self, layer: str | Sequence[str] | None) -> int | npt.NDArray[np.intp]:

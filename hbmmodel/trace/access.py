@@ -45,6 +45,8 @@ class Access:
         (count, stride in bytes), outermost first; at most 8.
     row_offsets : ndarray of int64, optional
         Offsets of gathered rows [bytes].
+    tensor_class : str
+        What the bytes are, such as ``"weights"`` or ``"kv"``; ``""`` where the trace does not say.
     unmapped : tuple of (int, int), optional
         Span before pages were laid elsewhere; None: they were not.
 
@@ -61,6 +63,7 @@ class Access:
     run_bytes: int
     dims: tuple[tuple[int, int], ...] = ()
     row_offsets: NDArray[np.int64] | None = None
+    tensor_class: str = ""
     unmapped: tuple[int, int] | None = None
 
     @property

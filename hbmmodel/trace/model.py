@@ -8,7 +8,7 @@ again.
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -205,6 +205,8 @@ class Operation:
         Start and duration on the machine that made the capture [ns]. Of a CPU: noise, not to be simulated.
     accesses : tuple of Access
         Reads first, then writes, each in order of the operands; empty when nothing is moved.
+    after_all : bool
+        Whether it must wait for every operation before it, because its addresses follow from what they read.
     """
 
     index: int
@@ -214,6 +216,7 @@ class Operation:
     time_ns: int
     duration_ns: int
     accesses: tuple[Access, ...]
+    after_all: bool = False
 
     @property
     def bytes_read(self) -> int:
@@ -274,10 +277,14 @@ class OpTrace(Trace):
         Gathers of the latest pass whose rows the capture does not record and that were drawn at random.
     rewrites : tuple of str
         Passes that changed the trace before it was placed, in order.
+    workload : mapping or None
+        What the operations do for whom, in JSON types, where it is known: tokens, steps, parameters, ...; see
+        `hbmmodel.workload`.
     """
 
     kind = "operations"
     rewrites: tuple[str, ...] = ()
+    workload: Mapping[str, Any] | None = None
     _progress: Progress | None = None
 
     @property

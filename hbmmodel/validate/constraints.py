@@ -22,7 +22,8 @@ from hbmmodel.commands import Command
 from hbmmodel.device import device
 from hbmmodel.errors import BY_CODE, HbmTraceError
 from hbmmodel.validate.ramulator_core import core_device
-from hbmmodel.validate.ramulator_inputs import parse_json, resolved_ticks
+from hbmmodel.validate.ramulator_inputs import resolved_ticks
+from hbmmodel.validate.recorded import parse_json
 
 __all__ = ["PLACES", "compare", "read_tables"]
 

@@ -6,14 +6,15 @@ Owns the walk over traces and the form of the results; the memspec is `drampower
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hbmmodel.validate.drampower_inputs import CYCLES_MAX, Spec, read_file, read_spec, refuse, sub_object, whole
+from hbmmodel.validate.drampower_inputs import CYCLES_MAX, Spec, read_spec
 from hbmmodel.validate.drampower_states import COMMANDS, Rank
+from hbmmodel.validate.recorded import differences, read_json, refuse, short, sub_object, whole
 
-__all__ = ["compute", "differences", "validate"]
+__all__ = ["compute", "validate"]
 
 SUMS = ("E_act", "E_pre", "E_bg_act", "E_bg_pre", "E_RD", "E_WR", "E_RDA", "E_WRA", "E_pre_RDA", "E_pre_WRA",
         "E_ref_AB", "E_ref_SB", "E_ref_PB")  # fmt: skip
@@ -34,20 +35,20 @@ def validate(paths: Sequence[str | Path]) -> dict[str, list[dict[str, Any]]]:
     -------
     dict
         ``{path: [result of each trace]}`` with DRAMPower's names, energies in joules; where the file holds a result,
-        ``difference`` is added (see `differences`).
+        ``difference`` is added (see `hbmmodel.validate.recorded.differences`).
 
     Raises
     ------
     HbmTraceError
-        A file is malformed; the message names file, trace and field.
-    OSError
-        A file cannot be read.
+        A file cannot be read or is malformed; the message names file, trace and field.
     """
-    return {str(path): compute(read_file(Path(path)), str(path)) for path in paths}
+    return {str(path): compute(read_json(Path(path)), str(path)) for path in paths}
 
 
-def compute(content: Mapping[str, Any], where: str) -> list[dict[str, Any]]:
+def compute(content: Any, where: str) -> list[dict[str, Any]]:
     """The results of one file's content; `where` begins every message."""
+    if not isinstance(content, Mapping):
+        refuse(where, "not an object with 'memspec' and 'traces'")
     spec = read_spec(sub_object(content, "memspec", where), f"{where}: memspec")
     traces = content.get("traces")
     if not isinstance(traces, list) or not traces:
@@ -59,7 +60,7 @@ def compute(content: Mapping[str, Any], where: str) -> list[dict[str, Any]]:
             refuse(at, "is not an object")
         name = trace.get("name", f"{number}")
         if not isinstance(name, str):
-            refuse(at, f"'name' is {name!r}; it must be text")
+            refuse(at, f"'name' is {short(name)}; it must be text")
         at = f"{at} ({name[:40]})"
         result = {"name": name, **_trace(spec, trace.get("commands"), at)}
         recorded = trace.get("result")
@@ -69,44 +70,6 @@ def compute(content: Mapping[str, Any], where: str) -> list[dict[str, Any]]:
             result["difference"] = differences(result, recorded)
         results.append(result)
     return results
-
-
-def differences(ours: Mapping[str, Any], recorded: Mapping[str, Any]) -> dict[str, Any]:
-    """What differs: ``largest_relative`` (0 to 1, of the larger of the two numbers), ``where``, and ``values``, every
-    number as ours minus recorded, by its path.
-
-    Examples
-    --------
-    >>> differences({"total_J": 2.0}, {"total_J": 1.0})
-    {'largest_relative': 0.5, 'where': 'total_J', 'values': {'total_J': 1.0}}
-    """
-    mine = dict(_numbers(ours))
-    largest, place = 0.0, ""
-    values: dict[str, float | None] = {}
-    for path, value in _numbers(recorded):
-        if path not in mine:
-            largest, place, values[path] = 1.0, path, None
-            continue
-        off = mine[path] - value
-        values[path] = off
-        # Differences of currents cancel: what is 1e-24 J or less is no energy.
-        scale = max(abs(mine[path]), abs(value))
-        relative = abs(off) / scale if scale > 1e-24 else 0.0
-        if relative > largest:
-            largest, place = relative, path
-    return {"largest_relative": largest, "where": place, "values": values}
-
-
-def _numbers(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(value, Mapping):
-        for key, inner in value.items():
-            if key != "difference":
-                yield from _numbers(inner, f"{path}.{key}" if path else str(key))
-    elif isinstance(value, list):
-        for i, inner in enumerate(value):
-            yield from _numbers(inner, f"{path}[{i}]")
-    elif isinstance(value, int | float) and not isinstance(value, bool):
-        yield path, value
 
 
 # ---- one trace ----
@@ -133,7 +96,7 @@ def _trace(spec: Spec, commands: Any, where: str) -> dict[str, Any]:
             end = t
             continue
         if not isinstance(name, str) or name not in COMMANDS:
-            refuse(at, f"'cmd' is {name!r}; choose one of {', '.join(COMMANDS)}, END")
+            refuse(at, f"'cmd' is {short(name)}; choose one of {', '.join(COMMANDS)}, END")
         bank = whole(command, "bank", at, 0, spec.banks - 1)
         rank = whole(command, "rank", at, 0, spec.ranks - 1) if "rank" in command else 0
         try:

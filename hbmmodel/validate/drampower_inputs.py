@@ -1,21 +1,19 @@
-"""The files of recorded DRAMPower energies: reading, the memspec, and how bad input is refused.
+"""The memspec of recorded DRAMPower energies.
 
-Owns what is read from a file and its checks; must not know traces or results.
+Owns what a memspec may hold; must not know files, traces or results.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from hbmmodel.energy.idd import Currents, Derived, Shape, Times, derived
-from hbmmodel.errors import HbmError, HbmTraceError
 from hbmmodel.validate.drampower_states import Timing
+from hbmmodel.validate.recorded import real, refuse, short, sub_object, whole
 
-__all__ = ["CYCLES_MAX", "Spec", "read_file", "read_spec", "refuse", "sub_object", "whole"]
+__all__ = ["CYCLES_MAX", "Spec", "read_spec"]
 
 CYCLES_MAX = 1 << 62
 BANKS_MAX = 1 << 16
@@ -45,7 +43,7 @@ def read_spec(memspec: Mapping[str, Any], where: str) -> Spec:
     """
     kind = memspec.get("memoryType", "DDR5")
     if kind != "DDR5":
-        refuse(where, f"'memoryType' is {kind!r}; recorded energies are those of the DDR5 schema")
+        refuse(where, f"'memoryType' is {short(kind)}; recorded energies are those of the DDR5 schema")
     architecture = sub_object(memspec, "memarchitecturespec", where)
     clocks = sub_object(memspec, "memtimingspec", where)
     power = sub_object(memspec, "mempowerspec", where)
@@ -121,58 +119,3 @@ def _currents(power: Mapping[str, Any], prefix: str, refresh: str, where: str) -
     beta = f"iBeta_v{prefix}"
     known = power.get(beta) is not None
     return Currents(v=value(f"v{prefix}"), i_beta=real(power, beta, where) if known else named["i0"], **named)
-
-
-def read_file(path: Path) -> Mapping[str, Any]:
-    """The JSON object in a file; HbmTraceError if it is none."""
-    def constant(text: str) -> NoReturn:
-        refuse(str(path), f"{text} is not a finite number")
-
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=constant)
-    except HbmError:
-        raise
-    except RecursionError:
-        refuse(str(path), "not JSON of the recorded form: nested too deeply")
-    except ValueError as error:
-        refuse(str(path), f"not JSON: {error}")
-    if not isinstance(content, Mapping):
-        refuse(str(path), "not an object with 'memspec' and 'traces'")
-    return content
-
-
-def refuse(where: str, message: str) -> NoReturn:
-    """Raise HbmTraceError with place and message."""
-    raise HbmTraceError(f"{where}: {message}")
-
-
-def sub_object(content: Mapping[str, Any], name: str, where: str) -> Mapping[str, Any]:
-    """A field that must be an object."""
-    value = content.get(name)
-    if not isinstance(value, Mapping):
-        refuse(where, f"{name!r} is missing or not an object")
-    return value
-
-
-def whole(content: Mapping[str, Any], name: str, where: str, low: int, high: int) -> int:
-    """A field that must be a whole number from `low` to `high`."""
-    value = content.get(name)
-    if type(value) is not int or not low <= value <= high:
-        refuse(where, f"{name!r} is {_short(value)}; it must be a whole number in {low}..{high}")
-    return value
-
-
-def real(content: Mapping[str, Any], name: str, where: str) -> float:
-    """A field that must be a finite number, 0 or more."""
-    value = content.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e30:  # NaN is not, either
-        refuse(where, f"{name!r} is {_short(value)}; it must be a finite number, 0 or more")
-    return float(value)
-
-
-def _short(value: object) -> str:
-    try:
-        text = repr(value)
-    except ValueError:  # an int of thousands of digits
-        return "a number of thousands of digits"
-    return text if len(text) <= 40 else f"{text[:40]}..."

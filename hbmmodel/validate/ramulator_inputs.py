@@ -6,7 +6,6 @@ nor look at any recorded result.
 
 from __future__ import annotations
 
-import json
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -20,6 +19,7 @@ import numpy.typing as npt
 
 from hbmmodel.device import device
 from hbmmodel.errors import HbmTraceError
+from hbmmodel.validate.recorded import read_json
 
 __all__ = [
     "DEVICES",
@@ -31,9 +31,7 @@ __all__ = [
     "RunName",
     "decode",
     "device_ticks",
-    "parse_json",
     "read_arrays",
-    "read_json",
     "read_requests",
     "read_runs",
     "resolved_ticks",
@@ -156,38 +154,6 @@ class Places:
     bank: npt.NDArray[np.int32]
     row: npt.NDArray[np.int32]
     column: npt.NDArray[np.int32]
-
-
-def read_json(path: Path) -> Any:
-    """Content of a JSON file.
-
-    Raises
-    ------
-    HbmTraceError
-        It cannot be read or is no JSON.
-    """
-    try:
-        return parse_json(path.read_text(encoding="utf-8"), path)
-    except OSError as error:
-        raise HbmTraceError(f"{path}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise HbmTraceError(f"{path}: not UTF-8 text; is it JSON?") from None
-
-
-def parse_json(text: str, path: Path) -> Any:
-    """JSON text; ``path`` is named in the message.
-
-    Raises
-    ------
-    HbmTraceError
-        It is no JSON.
-    """
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise HbmTraceError(f"{path}: line {error.lineno}: not JSON: {error.msg}") from None
-    except RecursionError:
-        raise HbmTraceError(f"{path}: nested too deeply to be what is expected") from None
 
 
 def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:

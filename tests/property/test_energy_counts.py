@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 import sim_cases as cases
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,7 +14,8 @@ from test_sim_conservation import systems
 
 import hbmmodel as hbm
 from hbmmodel.commands import Command
-from hbmmodel.energy import Counts, Geometry
+from hbmmodel.energy import COMPONENTS, Counts, Geometry, energy_pj, energy_set, energy_sets, power_w
+from hbmmodel.energy.counts import PER_BANK
 
 
 def run(system: hbm.System, traffic: Any, *, log: bool, skip: bool = True, threads: int = 1) -> tuple[Counts, Any]:
@@ -126,3 +128,37 @@ def test_every_bank_gets_the_refreshes_that_are_due(refresh: str, multiplier: fl
     got = counts.n_ref_pb + counts.n_ref_ab[..., None]
     assert due > 8
     assert np.abs(got - due).max() <= 1
+
+
+def random_counts(geometry: Geometry, tick_ps: Any, seed: int) -> Counts:
+    rng = np.random.default_rng(seed)
+    elapsed = int(rng.integers(1, 10**9))
+
+    def draw(shape: Any, most: int) -> NDArray[np.int64]:
+        return rng.integers(0, most + 1, shape)
+
+    per_bank = {name: draw(geometry.shape, elapsed if name == "active_ticks" else 10**6) for name in PER_BANK}
+    states = ("any_active_ticks", "active_down_ticks", "precharged_down_ticks", "self_refresh_ticks")
+    per_pc = {name: draw(geometry.shape[:3], elapsed // 4) for name in ("n_ref_ab", "n_rfm_ab", *states)}
+    return Counts(geometry, tick_ps, elapsed, **per_bank, **per_pc)
+
+
+@given(
+    st.sampled_from(energy_sets()), st.sampled_from(["low", "typical", "high"]), st.floats(0, 1), st.booleans(),
+    st.floats(-40, 130), st.integers(0, 2**32),
+)  # fmt: skip
+@settings(max_examples=60, deadline=None)
+def test_energies_of_adjacent_stretches_add_up_and_none_is_negative(
+    name: str, level: Any, toggle_rate: float, dbi: bool, temperature_c: float, seed: int
+) -> None:
+    system = cases.small(channels=4, stacks=2)
+    geometry, energies = Geometry.of(system.device, 2), energy_set(name)
+    first, second = (random_counts(geometry, system.tick_ps, seed + i) for i in range(2))
+    options: dict[str, Any] = {"level": level, "toggle_rate": toggle_rate, "dbi": dbi, "temperature_c": temperature_c}
+    parts = [energy_pj(counts, energies, **options) for counts in (first, second, first + second)]
+    for component in COMPONENTS:
+        a, b, both = (part[component] for part in parts)
+        assert (a >= 0).all() and (b >= 0).all()
+        np.testing.assert_allclose(a + b, both, rtol=1e-12)
+    total = sum(float(values.sum()) for values in parts[0].values())
+    assert power_w(first, energies, **options).total_w * first.elapsed_s * 1e12 == pytest.approx(total, rel=1e-12)

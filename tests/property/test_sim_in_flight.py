@@ -138,7 +138,12 @@ class Program:
                         self.left[owner] -= 1
                         self.last[owner] = max(self.last[owner], pc.accept[k] + 2 if write else pc.done[k])
 
-    def run(self) -> None:
+    def set_conditions(self, scale: int, gap_256: int) -> None:
+        for pc in (pc for pcs in self.channels for pc in pcs):
+            pc.refresh.rescale(scale)
+            pc.pace(gap_256)
+
+    def run(self, changes: dict[int, tuple[int, int]] | None = None) -> None:
         n = len(self.operations)
         running: set[int] = set()
         pending = {i: set(self.waits_for(i)) for i in range(n)}
@@ -153,6 +158,8 @@ class Program:
         release(0)
         tick = 0
         while running or queue or any(not pc.finished() for pcs in self.channels for pc in pcs):
+            if changes and tick in changes:
+                self.set_conditions(*changes[tick])
             while queue and self.start[queue[0]] == tick:
                 running.add(queue[0])
                 self.begin(queue.pop(0))

@@ -11,9 +11,9 @@ import pytest
 import hbmmodel
 
 PUBLIC = {
-    *("AddressMap", "Controller", "Device", "Result", "System", "Trace"),
+    *("AddressMap", "Controller", "Cooling", "Device", "Result", "System", "Trace", "Trips"),
     *("__version__", "capture", "check", "demo_capture", "device", "devices", "energy_set", "energy_sets"),
-    *("errors", "get_include", "read_trace", "simulate", "thermal"),
+    *("errors", "get_include", "product", "product_info", "products", "read_trace", "simulate", "thermal", "workload"),
 }
 
 

@@ -172,10 +172,10 @@ def test_settings_reach_the_system_the_controller_and_the_device() -> None:
         (["--set", "=8"], "not KEY=VALUE"),
         (["--set", "cap="], "not KEY=VALUE"),
         (["--set", "cap=8", "--set", "cap=9"], "cap is given twice"),
-        (["--set", "engine.cap=8"], "begins with system., controller., device."),
+        (["--set", "engine.cap=8"], "begins with system., controller., cooling., trips., device."),
         (["--set", "controller.wings=2"], "the controller has no 'wings'; it has cap,"),
         (["--set", "stacks=2", "--stacks", "2"], "also given as --stacks"),
-        (["--set", "wings=2"], "is called 'wings'; system and controller: cap,"),
+        (["--set", "wings=2"], "is called 'wings'; system, controller, cooling: bottom_c, cap,"),
         (["--set", "host_latency=80"], "did you mean 'host_latency_ns'?"),
         (["--set", "capp=8"], "did you mean 'cap'?"),
         (["--set", "tFAWns=14"], "did you mean 'tFAW_ns'?"),
@@ -248,6 +248,7 @@ def test_run_passes_everything_on_and_saves(
             "2",
             "--command-log",
             "--wrap",
+            *("--thermal", "transient", "--thermal-seconds", "3", "--thermal-start-c", "50"),
         ),
         *("-o", str(target)),
     )
@@ -262,6 +263,9 @@ def test_run_passes_everything_on_and_saves(
         "command_log": True,
         "wrap": True,
         "request_bytes": 64,
+        "thermal": "transient",
+        "thermal_seconds": 3.0,
+        "thermal_start_c": 50.0,
     }
     assert fake_run["system"].n_pseudo_channels == 2
     assert "of the 64 GB/s peak" in text and text.endswith(f"Saved in {target}\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
@@ -49,7 +50,7 @@ def test_a_file_put_into_the_preset_directory_is_a_device(tmp_path: Path, monkey
         (tmp_path / name).write_text(preset_text(name), encoding="utf-8")
     for name in ("X_ANOTHER", "HBM0_NEW", "HBM9_NEW"):
         (tmp_path / f"{name}.toml").write_text(renamed(name), encoding="utf-8")
-    monkeypatch.setattr(presets, "_FOLDER", tmp_path)
+    monkeypatch.setattr(presets, "_SHELF", replace(presets._SHELF, folder=tmp_path))
     assert devices() == ["HBM3_6400", "HBM4_8000", "HBM0_NEW", "HBM9_NEW", "X_RAMULATOR21_HBM4_8000", "X_ANOTHER"]
     assert device("HBM9_NEW").name == "HBM9_NEW"
 

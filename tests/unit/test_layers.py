@@ -38,6 +38,7 @@ PARTS = {
     "account": "channel",
     "idle": "channel",
     "step_": "channel",
+    "border": "system",
     "readout": "system",
     "sched": "policy",
     "r21_": "r21",

@@ -68,7 +68,7 @@ def test_estimates_and_assumptions_are_named(make_result: Make, one_channel: Sys
     assert "Refresh is off" in text and "Refresh interval x 0.5" in text
     assert "limited by the queues only" in text and "Trace mode closed" in text
     assert "128 B were moved only because bursts are whole" in text
-    assert "Temperature is an input of leakage and not modelled" in text
+    assert "Temperature is an input of leakage here" in text
 
 
 def test_the_stated_error_of_percentiles_covers_that_of_every_result(one_channel: System, make_result: Make) -> None:

@@ -81,9 +81,16 @@ def test_all_time_is_in_one_state_and_all_shares_sum_to_one(power: str, refresh:
     assert (spent == summary["time_ticks"]).all()
     assert sum(summary[f"lost_share_{cause}"] or 0 for cause in LOST) == 1.0
     table = result.power_states
-    assert table.n_rows == 2 * len(POWER_STATES)
+    assert table.n_rows == 2 * (len(POWER_STATES) + 3 + 2)
     for stack in (0, 1):
-        mine = table["stack"] == stack
+        for kind in ("refresh", "host"):
+            kept = (table["stack"] == stack) & (table["kind"] == kind)
+            assert table["share"][kept].tolist() == [1.0] + [0.0] * (int(kept.sum()) - 1)
+            assert table["time_ns"][kept].sum() == pytest.approx(summary["time_ns"])
+        energy = result.energy
+        background = energy["pj"][(energy["stack"] == stack) & (energy["component"] == "background")]
+        mine = (table["stack"] == stack) & (table["kind"] == "power")
+        assert table["energy_pj"][mine].sum() == pytest.approx(background.sum(), rel=1e-12)
         assert table["state"][mine].tolist() == list(POWER_STATES)
         assert table["share"][mine].sum() == 1.0
         assert table["time_ns"][mine].sum() == pytest.approx(summary["time_ns"])
