@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -21,6 +22,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Entry point of the console script: run a command and leave the process with its exit code."""
     import signal
 
+    warnings.showwarning = _tell_warning
     # A reader that closes the pipe early (head) ends the program as it ends any other, without a message.
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
@@ -76,6 +78,11 @@ def run_cli(argv: Sequence[str]) -> int:
             "HBMMODEL_TRACEBACK=1 prints",
             EXIT_INTERNAL,
         )
+
+
+def _tell_warning(message: Warning | str, *_: object, **__: object) -> None:
+    """A warning as one line on stderr, without the place in the code."""
+    print(f"hbmmodel: note: {' '.join(str(message).split())}", file=sys.stderr)
 
 
 def _tell(message: str, code: int) -> int:

@@ -41,6 +41,8 @@ def command(
     source_format: str | None,
     phases: tuple[str, ...],
     clock_ns: float | None,
+    rewrites: tuple[str, ...],
+    pages: str | None,
     burst_bytes: int,
     gb_per_s: float | None,
     launch_ns: float,
@@ -50,7 +52,9 @@ def command(
     from hbmmodel.trace import convert
 
     written = convert(
-        open_trace(source, format=source_format, phases=phases, clock_ns=clock_ns),
+        open_trace(
+            source, format=source_format, phases=phases, clock_ns=clock_ns, rewrites=rewrites, pages=pages
+        ),
         target,
         target_format,
         burst_bytes=burst_bytes,

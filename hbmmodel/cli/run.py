@@ -95,6 +95,8 @@ def command(
     request_bytes: int | None,
     phases: tuple[str, ...],
     clock_ns: float | None,
+    rewrites: tuple[str, ...],
+    pages: str | None,
     wrap: bool,
     threads: int | None,
     thermal: str | None,
@@ -130,7 +132,9 @@ def command(
     from hbmmodel.sim import simulate
 
     assert trace is not None
-    loaded = open_trace(trace, format=format_name, phases=phases, clock_ns=clock_ns)
+    loaded = open_trace(
+        trace, format=format_name, phases=phases, clock_ns=clock_ns, rewrites=rewrites, pages=pages
+    )
     result = simulate(
         system,
         loaded,

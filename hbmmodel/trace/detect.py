@@ -15,7 +15,7 @@ from hbmmodel.trace.dramsys import Stl
 from hbmmodel.trace.lackey import Lackey
 from hbmmodel.trace.problem import trace_error
 from hbmmodel.trace.ramulator import LoadStore, ReadWrite
-from hbmmodel.trace.source import TEXT_LINE_MAX, open_source, pieces
+from hbmmodel.trace.source import TEXT_LINE_MAX, CutOffError, open_source, pieces
 
 __all__ = ["FORMATS", "detect"]
 
@@ -52,11 +52,15 @@ def detect(path: str | os.PathLike[str]) -> str:
         return "parquet"
     head = b""
     whole = True
-    for piece in pieces(name):
-        head += piece[: 2 * TEXT_LINE_MAX]
-        if len(head) > TEXT_LINE_MAX:
-            whole = False
-            break
+    try:
+        for piece in pieces(name):
+            head += piece[: 2 * TEXT_LINE_MAX]
+            if len(head) > TEXT_LINE_MAX:
+                whole = False
+                break
+    except CutOffError:
+        if not _HBMOP.match(head):  # whose reader knows what to do
+            raise
     if not head.strip():
         what = "the file is empty" if whole else f"the first {len(head)} bytes are blank"
         raise trace_error(name, what, remedy="this is no trace")

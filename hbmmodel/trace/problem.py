@@ -1,15 +1,19 @@
 """The one sentence that every fault of a trace is told in.
 
-Owns the form ``FILE: line N: field F: got G; remedy``; must not know any format.
+Owns the form ``FILE: line N: field F: got G; remedy``, and the class of warnings; must not know any format.
 """
 
 from __future__ import annotations
 
 from hbmmodel.errors import HbmTraceError
 
-__all__ = ["EXCERPT_MAX", "excerpt", "trace_error"]
+__all__ = ["EXCERPT_MAX", "HbmTraceWarning", "excerpt", "trace_error"]
 
 EXCERPT_MAX = 60
+
+
+class HbmTraceWarning(UserWarning):
+    """Something about a trace that its user should know, and that does not end the reading."""
 
 
 def excerpt(value: object) -> str:

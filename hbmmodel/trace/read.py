@@ -17,6 +17,7 @@ from hbmmodel.trace.dramsim3 import Dramsim3
 from hbmmodel.trace.dramsys import Rstl, Stl
 from hbmmodel.trace.lackey import Lackey
 from hbmmodel.trace.model import OpTrace, RequestTrace, phase_set
+from hbmmodel.trace.pages import SEQUENTIAL, Pages
 from hbmmodel.trace.ramulator import LoadStore, ReadWrite
 from hbmmodel.trace.text import LineFormat, TextRequests
 
@@ -24,7 +25,7 @@ __all__ = ["read_trace"]
 
 # Which options mean something in which format.
 _OPTIONS = {
-    "hbmop": {"phase", "index", "base", "seed"},
+    "hbmop": {"phase", "index", "base", "seed", "pages"},
     "dramsim3": {"clock_ns"},
     "dramsys-stl": {"clock_ns"},
     "dramsys-rstl": {"clock_ns"},
@@ -41,6 +42,7 @@ def read_trace(
     index: str | os.PathLike[str] | None = None,
     base: int | None = None,
     seed: int | None = None,
+    pages: Pages | str | None = None,
     clock_ns: float | None = None,
     to_address: Callable[[NDArray[np.int32]], NDArray[np.uint64]] | None = None,
     instructions: bool | None = None,
@@ -65,6 +67,8 @@ def read_trace(
         ``hbmop``: address of the first storage [bytes, default 0].
     seed : int, optional
         ``hbmop``: seed of the rows of gathers that the capture does not record [default 0].
+    pages : Pages or {"sequential", "shuffled"}, optional
+        ``hbmop``: where the pages of the memory lie; a name stands for pages of 2 MiB [default: sequential].
     clock_ns : float, optional
         ``dramsim3``, ``dramsys-*``: period of the clock that times are counted in [ns, default 1.0].
     to_address : callable, optional
@@ -104,6 +108,7 @@ def read_trace(
         "index": index,
         "base": base,
         "seed": seed,
+        "pages": pages,
         "clock_ns": clock_ns,
         "to_address": to_address,
         "instructions": instructions,
@@ -113,7 +118,7 @@ def read_trace(
             fit = ", ".join(fmt for fmt, options in _OPTIONS.items() if option in options)
             raise HbmArgumentError(f"{name}: option {option} has no meaning in {chosen}; it belongs to {fit}")
     if chosen == "hbmop":
-        return _captured(name, phase, index, 0 if base is None else base, 0 if seed is None else seed)
+        return _captured(name, phase, index, 0 if base is None else base, 0 if seed is None else seed, pages)
     if chosen == "parquet":
         from hbmmodel.trace.parquet import ParquetRequests
         from hbmmodel.trace.source import open_source
@@ -133,7 +138,12 @@ def read_trace(
 
 
 def _captured(
-    name: str, phase: str | Sequence[str] | None, index: str | os.PathLike[str] | None, base: int, seed: int
+    name: str,
+    phase: str | Sequence[str] | None,
+    index: str | os.PathLike[str] | None,
+    base: int,
+    seed: int,
+    pages: Pages | str | None,
 ) -> OpTrace:
     from hbmmodel.trace.hbmop import HbmopTrace
 
@@ -142,6 +152,12 @@ def _captured(
     if type(seed) is not int:
         raise HbmArgumentError(f"seed is {seed!r}; give a whole number")
     wanted = None if phase is None else phase_set(phase)
-    trace = HbmopTrace(name, wanted, index, base, seed)
+    if pages is None:
+        pages = SEQUENTIAL
+    elif isinstance(pages, str):
+        pages = Pages(pages)
+    elif not isinstance(pages, Pages):
+        raise HbmArgumentError(f"pages is {pages!r}; give a Pages, 'sequential' or 'shuffled'")
+    trace = HbmopTrace(name, wanted, index, base, seed, pages)
     _ = trace.metadata  # an unreadable or foreign file is refused here, not at the first iteration
     return trace
