@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from hbmmodel.errors import HbmTraceError
 from hbmmodel.trace.expand import Operand
@@ -79,9 +79,12 @@ class RecordedTrace(OpTrace):
     ----------
     rewrites : tuple of str
         What was done to the records before the replay, in order; empty for a trace as it was recorded.
+    unit : {"line", "record"}
+        What the records' numbers (`line`) count: lines of text, or records of a file that is no lines.
     """
 
     rewrites: tuple[str, ...] = ()
+    unit: Literal["line", "record"] = "line"
 
     def __init__(
         self,
@@ -120,7 +123,7 @@ class RecordedTrace(OpTrace):
         from hbmmodel.trace.replay import Replay, reserved_bytes
 
         mapped = self.pages.over(lambda: reserved_bytes(self, self.base), self.base)
-        replay = Replay(self.name, self._phases, all, self.index_arrays(), self.base, mapped)
+        replay = Replay(self.name, self._phases, all, self.index_arrays(), self.base, mapped, self.unit)
         return self._follow(replay.run(self.records()), replay.progress)
 
     def select(self, phase: str | Sequence[str]) -> RecordedTrace:
