@@ -35,7 +35,14 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON i
 
 
 def read_options(function: F) -> F:
-    """Add the options that say how a trace is read: ``phases`` and ``clock_ns``."""
+    """Add the options that say how a trace is read: ``with_file``, ``phases`` and ``clock_ns``."""
+    other = click.option(
+        "--with",
+        "with_file",
+        default=None,
+        metavar="FILE",
+        help="The other file of a pair: the execution trace to a Kineto file, or the reverse.",
+    )
     phase = click.option(
         "--phase",
         "phases",
@@ -50,7 +57,7 @@ def read_options(function: F) -> F:
         metavar="NS",
         help="Clock of a trace that counts cycles [default: 1].",
     )
-    return phase(clock(function))
+    return other(phase(clock(function)))
 
 
 def system_options(

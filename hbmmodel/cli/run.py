@@ -68,6 +68,7 @@ def command(
     order: str,
     l2_bytes: int | None,
     request_bytes: int | None,
+    with_file: str | None,
     phases: tuple[str, ...],
     clock_ns: float | None,
     wrap: bool,
@@ -100,7 +101,7 @@ def command(
     from hbmmodel.trace import read_trace
 
     assert trace is not None
-    loaded = read_trace(trace, format=format_name, phase=phases or None, clock_ns=clock_ns)
+    loaded = read_trace(trace, format=format_name, with_=with_file, phase=phases or None, clock_ns=clock_ns)
     result = simulate(
         system,
         loaded,
