@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -48,7 +49,9 @@ def run_cli(argv: Sequence[str]) -> int:
     from hbmmodel.errors import HbmError, HbmInternalError
 
     try:
-        code = cli.main(args=list(argv), prog_name="hbmmodel", standalone_mode=False)
+        with warnings.catch_warnings():
+            warnings.showwarning = _note
+            code = cli.main(args=list(argv), prog_name="hbmmodel", standalone_mode=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else EXIT_OK
     except click.exceptions.NoArgsIsHelpError as error:
@@ -76,6 +79,11 @@ def run_cli(argv: Sequence[str]) -> int:
             "HBMMODEL_TRACEBACK=1 prints",
             EXIT_INTERNAL,
         )
+
+
+def _note(message: Warning | str, *_: object, **__: object) -> None:
+    """Show a warning as one line, without the place in the code that gave it."""
+    print(f"hbmmodel: note: {' '.join(str(message).split())}", file=sys.stderr)
 
 
 def _tell(message: str, code: int) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import re
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
@@ -17,7 +18,7 @@ from hbmmodel.trace.source import JSON_LINE_MAX, pieces
 
 __all__ = ["json_members"]
 
-BLANK = " \t\r\n"
+BLANK = re.compile(r"[ \t\r\n]*")
 REMEDY = "write the file again; it was perhaps cut off"
 
 
@@ -120,11 +121,16 @@ class _Text:
 
     def peek(self) -> str:
         """The next character that is not blank; empty at the end."""
+        n_blank = 0
         while True:
-            while self._at < len(self._window):
-                if self._window[self._at] not in BLANK:
-                    return self._window[self._at]
-                self._at += 1
+            blank = BLANK.match(self._window, self._at)
+            assert blank is not None
+            self._at = blank.end()
+            if self._at < len(self._window):
+                return self._window[self._at]
+            n_blank += len(blank[0])
+            if n_blank > JSON_LINE_MAX:
+                self.fail(f"more than {JSON_LINE_MAX} blanks")
             if not self._more():
                 return ""
 
@@ -145,9 +151,10 @@ class _Text:
 
     def value(self) -> Any:
         """Take the next value as a whole."""
-        self.peek()
+        if self.peek() == "":
+            self.fail("the JSON text ends in the middle")
         while True:
-            fault = "the JSON text ends in the middle"
+            fault = ""
             try:
                 value, end = self._decode(self._window, self._at)
             except RecursionError:
@@ -165,6 +172,6 @@ class _Text:
             if held > 2 * JSON_LINE_MAX:
                 self.fail(f"an item is longer than {JSON_LINE_MAX} characters, or is not JSON")
             if not self._more(max(1, held)):
-                if self._ended and held == len(self._window) - self._at and fault.startswith("the"):
-                    continue
+                if not fault:
+                    continue  # a number at the very end of the text
                 self.fail(fault)

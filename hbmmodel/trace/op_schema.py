@@ -15,7 +15,7 @@ __all__ = ["Schema", "is_composite", "parse_schema"]
 
 SCHEMA_MAX = 64 << 10
 _NAME = re.compile(r"(\w+)::(\w+)(?:\.(\w+))?\(")
-_WRITTEN = re.compile(r"\(\w+(\|\w+)*!")
+_WRITTEN = re.compile(r"\w+\(\w+(\|\w+)*!")
 
 
 class Schema(NamedTuple):
@@ -62,7 +62,7 @@ def parse_schema(text: str) -> Schema | None:
         if argument == "*":
             keyword = True
         elif argument:
-            written = _WRITTEN.search(argument) is not None
+            written = _WRITTEN.match(argument) is not None
             roles.append(("w" if keyword else "m") if written else "r")
     returned = text[end:].removeprefix(" -> ")
     results = _arguments(returned, 1)[0] if returned.startswith("(") else [returned]

@@ -251,7 +251,8 @@ def test_run_passes_everything_on_and_saves(
         ),
         *("-o", str(target)),
     )
-    assert fake_run["read"] == ("step.trace", {"format": "hbmop", "phase": ("decode0",), "clock_ns": None})
+    options = {"format": "hbmop", "with_": None, "phase": ("decode0",), "clock_ns": None}
+    assert fake_run["read"] == ("step.trace", options)
     assert fake_run["options"] == {
         "mode": "closed",
         "order": "stream",

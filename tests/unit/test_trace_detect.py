@@ -65,7 +65,7 @@ def test_a_malformed_first_record_still_tells_its_format_and_fault(tmp_path: Pat
         (b"# c\n" * 20_000, "only comments in the first 80000 bytes; pass format= one of hbmop, dramsim3"),
         (b"hello world\n", "line 1: fits no known format: got 'hello world'; pass format= one of"),
         (b"\n\n3 20734016\n", "line 3: fits no known format: got '3 20734016'"),
-        (b'{"traceEvents": []}\n', "line 1: fits no known format"),
+        (b'{"events": []}\n', "line 1: fits no known format"),
         (b"\x7fELF\0\0\0", "binary data of no known format"),
         (b"LD READ 5\n", "line 1: may be dramsim3 or ramulator-loadstore: got 'LD READ 5'; pass"),
         (b"5: read 0x0\n5: read 0x40\n", "line 2: may be dramsys-stl or dramsys-rstl: got '5: read 0x40'"),
