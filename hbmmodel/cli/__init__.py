@@ -51,6 +51,7 @@ def run_cli(argv: Sequence[str]) -> int:
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _note
+            warnings.filterwarnings("default", category=UserWarning)
             code = cli.main(args=list(argv), prog_name="hbmmodel", standalone_mode=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else EXIT_OK

@@ -96,7 +96,7 @@ def _take(event: _Fields, found: KinetoFile) -> None:
         record = event.whole("Record function id", 0)
         if record:
             found.by_record[record] = made
-    elif category in KERNELS and "External id" in event.args:
+    elif isinstance(category, str) and category in KERNELS and "External id" in event.args:
         start = event.time("ts")
         end = start + event.time("dur")
         key = event.whole("External id")

@@ -258,6 +258,7 @@ def test_nothing_but_ranges_is_no_trace(tmp_path: Path) -> None:
         (_set("traceEvents/7/args/Bytes", "64"), "record 7: field args.Bytes"),
         (_set("traceEvents/7", 3), "record 7: an event is no object"),
         (_set("traceEvents", []), "no operators"),
+        (_set("traceEvents", [{"cat": ["kernel"], "ph": {}}]), "no operators"),
     ],
 )
 def test_malformed_events_are_named(tmp_path: Path, change: Callable[[Any], None], message: str) -> None:

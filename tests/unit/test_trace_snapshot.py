@@ -82,6 +82,19 @@ def test_hostile_pickles(tmp_path: Path, data: bytes, message: str | None) -> No
     assert message in str(caught.value) and "of the pickle" in str(caught.value)
 
 
+def test_nesting_and_repetition_without_end(tmp_path: Path) -> None:
+    """A list in a list in a list ..., and one that holds itself twice at each of 60 levels, in places that are told."""
+    deep = b"]" * 1_000_000 + b"a" * 999_999
+    laughs = b"]"
+    for level in range(60):
+        laughs += b"q" + bytes([level]) + b"0](h" + bytes([level]) + b"h" + bytes([level]) + b"e"
+    for value in (deep, laughs):
+        body = b"\x80\x04}\x8c\x08segments]}(\x8c\x07address" + value + b"\x8c\x04size" + b"K\x01" + b"uas."
+        with pytest.raises(HbmTraceError, match="record 0: field segments.address: not a whole number") as caught:
+            read_snapshot(put(tmp_path / "a", body))
+        assert len(str(caught.value)) < 500
+
+
 def test_segments_blocks_and_events(tmp_path: Path) -> None:
     found = read_snapshot(put(tmp_path / "a.pickle", snapshot_bytes()))
     assert [segment.pool for segment in found.segments] == ["small", "large"]
