@@ -19,6 +19,8 @@ from hbmmodel.trace.source import JSON_LINE_MAX, pieces
 __all__ = ["json_members"]
 
 BLANK = re.compile(r"[ \t\r\n]*")
+CLOSING = frozenset(" \t\r\n,]}")
+NUMBER_TAIL = 3
 REMEDY = "write the file again; it was perhaps cut off"
 
 
@@ -162,7 +164,8 @@ class _Text:
             except ValueError as error:
                 fault = f"not JSON ({str(error)[:80]})"
             else:
-                if end < len(self._window) or self._ended:
+                # At the very end of the window, "1" may go on as "12", and "1." or "1e+" as "1.5" or "1e+5".
+                if end + NUMBER_TAIL < len(self._window) or self._ended or self._window[end : end + 1] in CLOSING:
                     if end - self._at > JSON_LINE_MAX:
                         self.fail(f"an item is longer than {JSON_LINE_MAX} characters")
                     self._at = end

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 __all__ = ["LANES", "SECTOR_BYTES", "Moves", "moves_of", "sectors"]
@@ -61,7 +61,7 @@ def moves_of(sass: str) -> Moves | None:
     return Moves(both or opcode in READS, both or opcode in WRITES, int(width) // 8, opcode in ("LD", "ST", "ATOM"))
 
 
-def sectors(addresses: Iterable[int], lane_bytes: int) -> Iterator[tuple[int, int]]:
+def sectors(addresses: Collection[int], lane_bytes: int) -> Iterator[tuple[int, int]]:
     """Sectors that the lanes of a warp touch, each once, neighbours as one: (address, bytes), ascending.
 
     Examples
@@ -71,9 +71,9 @@ def sectors(addresses: Iterable[int], lane_bytes: int) -> Iterator[tuple[int, in
     >>> list(sectors([0, 64, 65, 30], 4))
     [(0, 96)]
     """
-    touched: set[int] = set()
-    for address in addresses:
-        touched.update(range(address // SECTOR_BYTES, (address + lane_bytes - 1) // SECTOR_BYTES + 1))
+    touched = {address // SECTOR_BYTES for address in addresses}
+    for last_byte in {*range(SECTOR_BYTES - 1, lane_bytes - 1, SECTOR_BYTES), lane_bytes - 1}:
+        touched |= {(address + last_byte) // SECTOR_BYTES for address in addresses}
     first = last = -2
     for sector in sorted(touched):
         if sector != last + 1:
