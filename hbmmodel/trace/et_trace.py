@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import bisect
 import hashlib
+import math
 import os
 import warnings
 from collections import defaultdict
@@ -20,8 +21,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from hbmmodel.trace.access import BYTES_MAX, extent_bytes
-from hbmmodel.trace.expand import ITEM_BYTES, Operand
-from hbmmodel.trace.index import IndexArrays
+from hbmmodel.trace.expand import ITEM_BYTES, ROWS_MAX, Operand
+from hbmmodel.trace.index import IndexArrays, random_rows
 from hbmmodel.trace.kineto import Event, KinetoFile, Moment, read_kineto
 from hbmmodel.trace.pages import SEQUENTIAL, Pages
 from hbmmodel.trace.problem import HbmTraceWarning, trace_error
@@ -98,7 +99,7 @@ class EtTrace(RecordedTrace):
 
     def records(self) -> Iterator[Record]:
         """Stream the records from the start; they are numbered by the nodes of the ET."""
-        return self._planned().records()
+        return self._planned().records(self.seed)
 
     def index_arrays(self) -> IndexArrays:
         """None: an ET does not record the contents of index tensors."""
@@ -126,6 +127,9 @@ class _Plan:
         self._calls = file.calls
         self._times: list[tuple[int, int]] = [(0, 0)] * len(file.calls)
         self._storages = _number(file.calls)
+        sparse = sum(tensor.selects and call.inputs[0].role == "m" for call in file.calls for tensor in call.inputs)
+        if sparse:
+            self.notes.append(f"{sparse} updates by sparse tensors, whose rows are drawn at random")
         if kineto is None:
             return
         times = _join(name, file, kineto, read_kineto(kineto))
@@ -137,7 +141,7 @@ class _Plan:
         if taken < made:
             self.notes.append(f"{made - taken} of {made} storages have no memory event; they live until their last use")
 
-    def records(self) -> Iterator[Record]:
+    def records(self, seed: int) -> Iterator[Record]:
         born: dict[int, list[int]] = defaultdict(list)
         dead: dict[int, list[int]] = defaultdict(list)
         for number, storage in enumerate(self._storages):
@@ -154,10 +158,18 @@ class _Plan:
             if call.phase != phase:
                 phase = call.phase
                 yield PhaseMark(phase, call.node)
-            operands = tuple(
-                Operand(t.role, t.storage, t.offset, t.dtype, t.shape, t.stride) for t in (*call.inputs, *call.outputs)
-            )
+            operands = tuple(self._operand(call, t, i, seed) for t in (*call.inputs, *call.outputs))
             yield OpRecord(call.name, operands, i, *self._times[i], call.node)
+
+    def _operand(self, call: Call, tensor: Tensor, i: int, seed: int) -> Operand:
+        """An operand; the indices of a sparse one, which the ET does not hold, select rows drawn at random."""
+        fields = (tensor.role, tensor.storage, tensor.offset, tensor.dtype, tensor.shape, tensor.stride)
+        if tensor.selects and tensor.dtype == "i64":
+            table, count = call.inputs[0], math.prod(tensor.shape)
+            if table.role == "m" and table.shape and table.shape[0] and count <= ROWS_MAX:
+                drawn = random_rows(seed, tensor.storage, i, table.shape[0], count)
+                return Operand(*fields, key=f"drawn{tensor.storage}", indices=drawn)
+        return Operand(*fields)
 
 
 def _number(calls: list[Call]) -> list[_Storage]:

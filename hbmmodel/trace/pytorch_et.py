@@ -16,6 +16,8 @@ from hbmmodel.trace.hbmop import INT_MAX, RANK_MAX, TEXT_MAX
 from hbmmodel.trace.json_items import json_members
 from hbmmodel.trace.op_schema import Schema, is_composite, parse_schema
 from hbmmodel.trace.problem import trace_error
+from hbmmodel.trace.sparse import SparseParts
+from hbmmodel.trace.tensor_types import BY_ITEMSIZE, DTYPES, contiguous, entries
 
 __all__ = ["Call", "EtFile", "Tensor", "read_et"]
 
@@ -24,23 +26,14 @@ SCHEMA_MAJOR = "1."
 USER_SCOPE = 7  # RecordScope::USER_SCOPE: ranges that a user, or an optimizer, opened
 BACKWARD = "autograd::engine::evaluate_function"
 
-# caffe2::TypeMeta::name() of PyTorch's scalar types (c10/core/ScalarType.h) -> names that captures use.
-DTYPES = {
-    **{"float": "f32", "double": "f64", "int": "i32", "long int": "i64", "long": "i64", "long long": "i64"},
-    **{"short": "torch.int16", "short int": "torch.int16", "signed char": "i8", "char": "i8", "unsigned char": "u8"},
-    **{"bool": "b1", "c10::BFloat16": "bf16", "c10::Half": "f16", "c10::complex<float>": "c64"},
-    **{"c10::complex<double>": "torch.complex128", "c10::complex<c10::Half>": "torch.complex32"},
-    **{"unsigned short": "torch.uint16", "short unsigned int": "torch.uint16", "unsigned int": "torch.uint32"},
-    **{"unsigned long": "torch.uint64", "long unsigned int": "torch.uint64"},
-    **{f"c10::Float8_{kind}": f"torch.float8_{kind}" for kind in ("e4m3fn", "e5m2", "e4m3fnuz", "e5m2fnuz")},
-    **{"c10::Float8_e8m0fnu": "torch.float8_e8m0fnu", "c10::Float4_e2m1fn_x2": "torch.float4_e2m1fn_x2"},
-}
-BY_ITEMSIZE = {1: "u8", 2: "f16", 4: "f32", 8: "f64", 16: "torch.complex128"}
-
 
 @dataclass(slots=True)
 class Tensor:
-    """One operand: `storage` is the ET's number, which a later storage may have again; `offset` in bytes."""
+    """One operand: `storage` is the ET's number, which a later storage may have again; `offset` in bytes.
+
+    Sparse tensors have no storage (0) and are known by `id`, the number of the tensor, only. `selects` marks the
+    indices of one that is given as its parts.
+    """
 
     role: str
     storage: int
@@ -49,6 +42,8 @@ class Tensor:
     shape: list[int]
     stride: list[int]
     device: str
+    id: int = 0
+    selects: bool = False
 
 
 @dataclass(slots=True)
@@ -114,6 +109,7 @@ class _Reader:
         self._label: dict[int, str] = {}
         self._call: dict[int, Call] = {}
         self._count: Counter[str] = Counter()
+        self._sparse = SparseParts()
         self._node = 0
 
     def read(self) -> EtFile:
@@ -185,14 +181,24 @@ class _Reader:
             for tensor in tensors:
                 tensor.role = own
             inputs += tensors
-        aliased = {tensor.storage for tensor in inputs}
-        outputs: list[Tensor] = []
+        made: list[Tensor] = []
         for i, tensors in enumerate(self._tensors(node, "outputs")):
             view = i < len(schema.views) and schema.views[i]
             for tensor in tensors:
-                tensor.role = "v" if view or tensor.storage in aliased else "w"
-            outputs += tensors
+                tensor.role = "v" if view else "w"
+            made += tensors
+        self._sparse.learn(schema, inputs, made)
+        inputs, outputs = self._stored(inputs), self._stored(made)
+        aliased = {tensor.storage for tensor in inputs}
+        for tensor in outputs:
+            tensor.role = "v" if tensor.storage in aliased else tensor.role
         return Call(number, rf_id, schema.name, inputs, outputs)
+
+    def _stored(self, tensors: list[Tensor]) -> list[Tensor]:
+        """Tensors that have a storage: sparse ones as their parts, where they are known."""
+        parts = [part for tensor in tensors for part in self._sparse.parts(tensor)]
+        self._count["sparse"] += sum(tensor.storage == 0 for tensor in parts)
+        return [tensor for tensor in parts if tensor.storage]
 
     def _tensors(self, node: dict[str, Any], side: str) -> list[list[Tensor]]:
         """Tensors of each argument, or result."""
@@ -219,7 +225,7 @@ class _Reader:
             return [] if tensor is None else [tensor]
         if "Tensor(" not in kind or "[" not in kind:
             return []
-        kinds = _entries(kind)
+        kinds = entries(kind)
         strides = [None] * len(kinds) if stride is None else stride
         for key, listed in (("values", value), ("shapes", shape), ("strides", strides)):
             if not isinstance(listed, list) or len(listed) != len(kinds):
@@ -238,12 +244,14 @@ class _Reader:
         itemsize = self._whole(f"{where}.itemsize", value[4])
         device = str(value[5])[:32] if len(value) > 5 else "cpu"
         shape = self._sizes(f"{side}.shapes", shape)
-        if kind.startswith("nullptr") or storage == 0:
-            self._count["sparse"] += not kind.startswith("nullptr")
+        if kind.startswith("nullptr"):
             return None
+        number = self._whole(f"{where}.tensor", value[0])
+        if storage == 0:
+            return Tensor("r", 0, 0, "u8", [], [], device, number)
         if stride is None:
             self._count["strides"] += 1
-            stride = _contiguous(shape)
+            stride = contiguous(shape)
         stride = self._sizes(f"{side}.strides", stride)
         if len(stride) != len(shape):
             raise self._error(f"{len(stride)} strides for {len(shape)} dimensions", f"{side}.strides", stride)
@@ -254,7 +262,7 @@ class _Reader:
             if not dtype:
                 raise self._error("unknown size of an element", f"{where}.itemsize", itemsize)
         offset = self._whole(f"{where}.offset", value[2]) * itemsize
-        return Tensor("r", storage, offset, dtype, shape, stride, device)
+        return Tensor("r", storage, offset, dtype, shape, stride, device, number)
 
     def _sizes(self, where: str, numbers: Any) -> list[int]:
         if not isinstance(numbers, list) or len(numbers) > RANK_MAX:
@@ -302,7 +310,7 @@ class _Reader:
         if count["strides"]:
             notes.append(f"{count['strides']} operands have no strides; they are taken as contiguous")
         if count["sparse"]:
-            notes.append(f"{count['sparse']} sparse operands have no storage in the file; their parts are left out")
+            notes.append(f"{count['sparse']} sparse operands are not known by their parts; they are left out")
         if count["kernels"]:
             what = "compiled kernels have no schema; all that they are given counts as read and written"
             notes.append(f"{count['kernels']} {what}")
@@ -318,29 +326,3 @@ def _phase_of(name: str) -> str:
     if name.startswith("Optimizer.zero_grad#"):
         return "zero_grad"
     return name
-
-
-def _entries(kind: str) -> list[str]:
-    """Types in the brackets of ``GenericList[...]``."""
-    inner = kind[kind.index("[") + 1 : -1]
-    found = []
-    depth = start = 0
-    for i, character in enumerate(inner):
-        if character in "[(<":
-            depth += 1
-        elif character in "])>":
-            depth -= 1
-        elif character == "," and depth == 0:
-            found.append(inner[start:i])
-            start = i + 1
-    found.append(inner[start:])
-    return found
-
-
-def _contiguous(shape: list[int]) -> list[int]:
-    strides: list[int] = []
-    step = 1
-    for n in reversed(shape):
-        strides.append(min(step, INT_MAX))
-        step *= max(n, 1)
-    return strides[::-1]
