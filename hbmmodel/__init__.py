@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from hbmmodel.system import System as System
     from hbmmodel.trace import Trace as Trace
     from hbmmodel.trace import read_trace as read_trace
+    from hbmmodel.trace.capture import capture as capture
     from hbmmodel.trace.shipped import demo_capture as demo_capture
 
 __version__ = "0.1.0"
@@ -45,6 +46,7 @@ __all__ = [
     "System",
     "Trace",
     "__version__",
+    "capture",
     "check",
     "demo_capture",
     "device",
@@ -65,6 +67,7 @@ _HOME = {
     "Result": "hbmmodel.result",
     "System": "hbmmodel.system",
     "Trace": "hbmmodel.trace",
+    "capture": "hbmmodel.trace.capture",
     "check": "hbmmodel.check",
     "demo_capture": "hbmmodel.trace.shipped",
     "device": "hbmmodel.device",

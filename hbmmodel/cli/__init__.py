@@ -50,7 +50,7 @@ def run_cli(argv: Sequence[str]) -> int:
 
     try:
         with warnings.catch_warnings():
-            warnings.showwarning = _note
+            warnings.showwarning = _tell_warning
             warnings.filterwarnings("default", category=UserWarning)
             code = cli.main(args=list(argv), prog_name="hbmmodel", standalone_mode=False)
         sys.stdout.flush()
@@ -82,8 +82,8 @@ def run_cli(argv: Sequence[str]) -> int:
         )
 
 
-def _note(message: Warning | str, *_: object, **__: object) -> None:
-    """Show a warning as one line, without the place in the code that gave it."""
+def _tell_warning(message: Warning | str, *_: object, **__: object) -> None:
+    """A warning as one line on stderr, without the place in the code."""
     print(f"hbmmodel: note: {' '.join(str(message).split())}", file=sys.stderr)
 
 

@@ -1,6 +1,6 @@
 """What several commands share: the options that describe a system, ``--set``, JSON output.
 
-Owns the way from option strings to a `System`; must not know traces or results.
+Owns the way from option strings to a `System` and to a trace; must not know results.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import click
 
 if TYPE_CHECKING:
     from hbmmodel.system import System
+    from hbmmodel.trace import OpTrace, RequestTrace
+    from hbmmodel.trace.pages import Pages
 
 __all__ = [
     "DEFAULT_DEVICE",
@@ -22,6 +24,7 @@ __all__ = [
     "check_writable",
     "echo_json",
     "json_option",
+    "open_trace",
     "parse_settings",
     "read_options",
     "system_options",
@@ -35,7 +38,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON i
 
 
 def read_options(function: F) -> F:
-    """Add the options that say how a trace is read: ``with_file``, ``phases`` and ``clock_ns``."""
+    """Add the options that say how a trace is read: the arguments of `open_trace`."""
     other = click.option(
         "--with",
         "with_file",
@@ -57,7 +60,77 @@ def read_options(function: F) -> F:
         metavar="NS",
         help="Clock of a trace that counts cycles [default: 1].",
     )
-    return other(phase(clock(function)))
+    rewrite = click.option(
+        "--rewrite",
+        "rewrites",
+        multiple=True,
+        metavar="PASS",
+        help="Rewrite a capture, as kv=paged or tensor_parallel=8; may be repeated, in order. "
+        "--rewrite list shows all.",
+        callback=_list_rewrites,
+    )
+    pages = click.option(
+        "--pages",
+        default=None,
+        metavar="ORDER",
+        help="Where pages of a capture lie: sequential, shuffled, or shuffled:4096 for another page size.",
+    )
+    return other(phase(clock(rewrite(pages(function)))))
+
+
+def _list_rewrites(context: click.Context, option: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
+    """Show the passes instead of running, if that is asked for."""
+    del option
+    if value == ("list",):
+        from dataclasses import fields
+
+        from hbmmodel.trace.rewrite import PASSES
+
+        for name, made in PASSES.items():
+            known = ", ".join(field.name for field in fields(made))
+            click.echo(f"{name:<18} {known:<24} {(made.__doc__ or '').splitlines()[0]}")
+        context.exit()
+    return value
+
+
+def open_trace(
+    path: str,
+    format_name: str | None,
+    *,
+    with_file: str | None = None,
+    phases: Sequence[str] = (),
+    clock_ns: float | None = None,
+    rewrites: Sequence[str] = (),
+    pages: str | None = None,
+) -> RequestTrace | OpTrace:
+    """The trace of a file, as the options of `read_options` want it.
+
+    Raises
+    ------
+    HbmError
+        The trace or an option is malformed, or an option has no meaning for this trace.
+    """
+    from hbmmodel.trace import read_trace
+
+    order: Pages | None = None
+    if pages is not None:
+        from hbmmodel.trace.pages import Pages
+
+        name, _, size = pages.partition(":")
+        if size and not size.isdecimal():
+            raise click.UsageError(f"--pages {pages!r} is not ORDER or ORDER:BYTES, as in --pages shuffled:4096")
+        order = Pages(name, int(size[:20])) if size else Pages(name)
+    phase = phases or None
+    trace = read_trace(path, format=format_name, with_=with_file, phase=phase, clock_ns=clock_ns, pages=order)
+    if rewrites:
+        from hbmmodel.trace.records import RecordedTrace
+        from hbmmodel.trace.rewrite import parse_all
+
+        passes = parse_all(rewrites)
+        if not isinstance(trace, RecordedTrace):
+            raise click.UsageError(f"--rewrite changes the operations of a capture; {path} is {trace.format}")
+        trace = trace.rewritten(*passes)
+    return trace
 
 
 def system_options(

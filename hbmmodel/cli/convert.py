@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from hbmmodel.cli.common import echo_json, json_option, read_options
+from hbmmodel.cli.common import echo_json, json_option, open_trace, read_options
 
 __all__ = ["command"]
 
@@ -44,6 +44,8 @@ def command(
     with_file: str | None,
     phases: tuple[str, ...],
     clock_ns: float | None,
+    rewrites: tuple[str, ...],
+    pages: str | None,
     burst_bytes: int,
     gb_per_s: float | None,
     launch_ns: float,
@@ -53,12 +55,20 @@ def command(
 
     Operations are expanded to bursts, unless DST is .hbmop, which keeps them.
     """
-    from hbmmodel.trace import convert, read_trace
+    from hbmmodel.trace import convert
 
     if (target is None) == (output is None):
         raise click.UsageError("name one file to write, as DST or with -o")
     written = convert(
-        read_trace(source, format=source_format, with_=with_file, phase=phases or None, clock_ns=clock_ns),
+        open_trace(
+            source,
+            source_format,
+            with_file=with_file,
+            phases=phases,
+            clock_ns=clock_ns,
+            rewrites=rewrites,
+            pages=pages,
+        ),
         str(target or output),
         target_format,
         burst_bytes=burst_bytes,

@@ -7,7 +7,15 @@ from typing import Any
 
 import click
 
-from hbmmodel.cli.common import build_system, check_writable, echo_json, json_option, read_options, system_options
+from hbmmodel.cli.common import (
+    build_system,
+    check_writable,
+    echo_json,
+    json_option,
+    open_trace,
+    read_options,
+    system_options,
+)
 
 __all__ = ["command"]
 
@@ -71,6 +79,8 @@ def command(
     with_file: str | None,
     phases: tuple[str, ...],
     clock_ns: float | None,
+    rewrites: tuple[str, ...],
+    pages: str | None,
     wrap: bool,
     threads: int | None,
     command_log: bool,
@@ -98,10 +108,17 @@ def command(
         check_writable(output)
 
     from hbmmodel.sim import simulate
-    from hbmmodel.trace import read_trace
 
     assert trace is not None
-    loaded = read_trace(trace, format=format_name, with_=with_file, phase=phases or None, clock_ns=clock_ns)
+    loaded = open_trace(
+        trace,
+        format_name,
+        with_file=with_file,
+        phases=phases,
+        clock_ns=clock_ns,
+        rewrites=rewrites,
+        pages=pages,
+    )
     result = simulate(
         system,
         loaded,

@@ -281,6 +281,8 @@ def _wrap(
         "bytes_asked": moved.bytes_asked,
         "padding_bytes": padding if cache is None else None,
         "random_gathers": getattr(trace, "random_gathers", 0),
+        "rewrites": list(getattr(trace, "rewrites", ())),
+        "pages": str(getattr(trace, "pages", "sequential")),
         "mode": mode,
         "order": order,
         "tile_bytes": tile_bytes,

@@ -20,7 +20,17 @@ from hbmmodel.errors import HbmTraceError
 from hbmmodel.trace.access import Access, collapse
 from hbmmodel.trace.problem import excerpt
 
-__all__ = ["ITEM_BYTES", "ROWS_MAX", "Operand", "Rows", "expand", "is_overwritten", "moves_nothing"]
+__all__ = [
+    "ITEM_BYTES",
+    "ROWS_MAX",
+    "Operand",
+    "Rows",
+    "expand",
+    "is_collective",
+    "is_overwritten",
+    "moves_nothing",
+    "operator",
+]
 
 ITEM_BYTES = {
     **{"b1": 1, "u8": 1, "i8": 1, "bf16": 2, "f16": 2, "i32": 4, "f32": 4, "i64": 8, "f64": 8, "c64": 8},
@@ -50,6 +60,9 @@ METADATA = frozenset(
 
 # Namespaces without tensor data.
 SILENT_NAMESPACES = frozenset(("prim", "profiler"))
+
+# Namespaces of operations between devices.
+COLLECTIVE_NAMESPACES = frozenset(("c10d", "c10d_functional", "_c10d_functional"))
 
 # In-place operations that write their first operand without reading it.
 OVERWRITES = frozenset(
@@ -115,10 +128,27 @@ class _Moved(NamedTuple):
     row_offsets: NDArray[np.int64] | None = None
 
 
-def _base_name(name: str) -> tuple[str, str]:
-    """(namespace, operator without overload) of ``namespace.operator.overload``."""
+def operator(name: str) -> tuple[str, str]:
+    """(namespace, operator without overload) of ``namespace.operator.overload``.
+
+    Examples
+    --------
+    >>> operator("aten.mul_.Tensor")
+    ('aten', 'mul_')
+    """
     namespace, _, rest = name.partition(".")
     return (namespace, rest.partition(".")[0]) if rest else ("", name)
+
+
+def is_collective(name: str) -> bool:
+    """Whether an operation exchanges data with other devices.
+
+    Examples
+    --------
+    >>> is_collective("_c10d_functional.all_reduce.default"), is_collective("aten.mm.default")
+    (True, False)
+    """
+    return operator(name)[0] in COLLECTIVE_NAMESPACES
 
 
 def moves_nothing(name: str, operands: Sequence[Operand]) -> bool:
@@ -129,8 +159,8 @@ def moves_nothing(name: str, operands: Sequence[Operand]) -> bool:
     >>> moves_nothing("aten.transpose.int", []), moves_nothing("aten.view_copy.default", [])
     (True, False)
     """
-    namespace, base = _base_name(name)
-    if namespace in SILENT_NAMESPACES or (namespace == "aten" and base in METADATA):
+    namespace, base = operator(name)
+    if namespace in SILENT_NAMESPACES or (namespace == "aten" and base in METADATA) or base == "wait_tensor":
         return True
     roles = {operand.role for operand in operands}
     return "v" in roles and not roles & {"w", "m"}
@@ -330,7 +360,7 @@ def expand(name: str, operands: Sequence[Operand], rows: Rows, address_of: Calla
     """
     if moves_nothing(name, operands):
         return ()
-    namespace, base = _base_name(name)
+    namespace, base = operator(name)
     if namespace != "aten":
         base = ""
     operands = _optimizer_grads(base, operands)

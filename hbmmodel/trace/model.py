@@ -279,9 +279,12 @@ class OpTrace(Trace):
     ----------
     random_gathers : int
         Gathers of the latest pass whose rows the capture does not record and that were drawn at random.
+    rewrites : tuple of str
+        Passes that changed the trace before it was placed, in order.
     """
 
     kind = "operations"
+    rewrites: tuple[str, ...] = ()
     _progress: Progress | None = None
 
     @property

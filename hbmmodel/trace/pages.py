@@ -61,6 +61,12 @@ class Pages:
         if type(self.seed) is not int:
             raise HbmArgumentError(f"seed is {self.seed!r}; give a whole number")
 
+    def __str__(self) -> str:
+        """The order, and what it depends on."""
+        if self.order == "sequential":
+            return self.order
+        return f"{self.order}(page_bytes={self.page_bytes}, seed={self.seed})"
+
     def over(self, n_bytes: Callable[[], int], base: int = 0) -> PageMap | None:
         """Map of a run that holds `n_bytes()` bytes from address `base`; None where nothing moves."""
         if self.order == "sequential":

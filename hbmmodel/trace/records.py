@@ -77,13 +77,10 @@ class RecordedTrace(OpTrace):
 
     Attributes
     ----------
-    rewrites : tuple of str
-        What was done to the records before the replay, in order; empty for a trace as it was recorded.
     unit : {"line", "record"}
         What the records' numbers (`line`) count: lines of text, or records of a file that is no lines.
     """
 
-    rewrites: tuple[str, ...] = ()
     unit: Literal["line", "record"] = "line"
 
     def __init__(
