@@ -76,6 +76,8 @@ def write_hbmop(trace: object, path: str | os.PathLike[str]) -> dict[str, Any]:
 
 def _lines(trace: RecordedTrace) -> Iterator[Any]:
     metadata = {key: value for key, value in getattr(trace, "metadata", {}).items() if key != "hbmop"}
+    if trace.rewrites:
+        metadata["rewrites"] = list(trace.rewrites)
     yield {"hbmop": VERSION, **metadata}
     index = trace.index_arrays()
     number = 0
@@ -101,6 +103,11 @@ def _lines(trace: RecordedTrace) -> Iterator[Any]:
 
 
 def _operand(operand: Operand) -> list[Any]:
+    if operand.rows is not None or operand.reread != (1, 1):
+        raise HbmArgumentError(
+            "a capture has no words for operands that a rewrite moves in part or several times; "
+            "write the trace as it was recorded, and rewrite it when it runs"
+        )
     written = [operand.role, operand.storage, operand.offset, operand.dtype, [*operand.shape], [*operand.stride]]
     if operand.key is not None or operand.dim is not None:
         written.append(operand.key)
