@@ -411,7 +411,7 @@ void hbm_channel_set_conditions(hbm_channel_t *self, int32_t refresh_scale, hbm_
         hbm_pc_t *pc = &self->pc[i];
         pc->feed.gap_256 = gap_256;
         pc->feed.next_256 = gap_256 == 0 ? 0 : pc->feed.next_256;
-        pc->look_at = hbm_min(pc->look_at, hbm_rising(self->now + 1));
+        pc->look_at = hbm_min(pc->look_at, hbm_rising(hbm_max(self->position, self->now + 1)));
         hbm_refresh_rescale(pc, self->device, self->policies, refresh_scale, self->now < 0);
     }
     if (self->cycle != NULL) {
