@@ -22,7 +22,6 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Entry point of the console script: run a command and leave the process with its exit code."""
     import signal
 
-    warnings.showwarning = _tell_warning
     # A reader that closes the pipe early (head) ends the program as it ends any other, without a message.
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
@@ -50,7 +49,10 @@ def run_cli(argv: Sequence[str]) -> int:
     from hbmmodel.errors import HbmError, HbmInternalError
 
     try:
-        code = cli.main(args=list(argv), prog_name="hbmmodel", standalone_mode=False)
+        with warnings.catch_warnings():
+            warnings.showwarning = _tell_warning
+            warnings.filterwarnings("default", category=UserWarning)
+            code = cli.main(args=list(argv), prog_name="hbmmodel", standalone_mode=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else EXIT_OK
     except click.exceptions.NoArgsIsHelpError as error:

@@ -40,6 +40,13 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON i
 
 def read_options(function: F) -> F:
     """Add the options that say how a trace is read: the arguments of `open_trace`."""
+    other = click.option(
+        "--with",
+        "with_file",
+        default=None,
+        metavar="FILE",
+        help="The other file of a pair: the execution trace to a Kineto file, or the reverse.",
+    )
     phase = click.option(
         "--phase",
         "phases",
@@ -69,7 +76,7 @@ def read_options(function: F) -> F:
         metavar="ORDER",
         help="Where pages of a capture lie: sequential, shuffled, or shuffled:4096 for another page size.",
     )
-    return phase(clock(rewrite(pages(function))))
+    return other(phase(clock(rewrite(pages(function)))))
 
 
 def _list_rewrites(context: click.Context, option: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -132,6 +139,7 @@ def open_trace(
     name: str,
     *,
     format: str | None = None,
+    with_file: str | None = None,
     phases: Sequence[str] = (),
     clock_ns: float | None = None,
     rewrites: Sequence[str] = (),
@@ -147,7 +155,7 @@ def open_trace(
         The file cannot be read, or the workload not be made.
     """
     if name.startswith("workload:"):
-        if format is not None or clock_ns is not None or rewrites or pages is not None:
+        if any(option is not None for option in (format, with_file, clock_ns, pages)) or rewrites:
             raise click.UsageError(f"{name} is no file; leave out the options that say how files are read")
         from hbmmodel.workload.spec import from_spec
 
@@ -155,7 +163,10 @@ def open_trace(
         return made.select(tuple(phases)) if phases else made
     from hbmmodel.trace import read_trace
 
-    trace = read_trace(name, format=format, phase=tuple(phases) or None, clock_ns=clock_ns, pages=_pages(pages))
+    phase = tuple(phases) or None
+    trace = read_trace(
+        name, format=format, with_=with_file, phase=phase, clock_ns=clock_ns, pages=_pages(pages)
+    )
     if rewrites:
         from hbmmodel.trace.records import RecordedTrace
         from hbmmodel.trace.rewrite import parse_all

@@ -93,6 +93,7 @@ def command(
     order: str,
     l2_bytes: int | None,
     request_bytes: int | None,
+    with_file: str | None,
     phases: tuple[str, ...],
     clock_ns: float | None,
     rewrites: tuple[str, ...],
@@ -133,7 +134,13 @@ def command(
 
     assert trace is not None
     loaded = open_trace(
-        trace, format=format_name, phases=phases, clock_ns=clock_ns, rewrites=rewrites, pages=pages
+        trace,
+        format=format_name,
+        with_file=with_file,
+        phases=phases,
+        clock_ns=clock_ns,
+        rewrites=rewrites,
+        pages=pages,
     )
     result = simulate(
         system,

@@ -14,6 +14,7 @@ from hbmmodel.trace.pages import Pages
 from hbmmodel.trace.problem import HbmTraceWarning
 from hbmmodel.trace.read import read_trace
 from hbmmodel.trace.records import RecordedTrace
+from hbmmodel.trace.snapshot import Snapshot, compare_allocator, read_snapshot
 from hbmmodel.trace.write import convert, write_trace
 
 __all__ = [
@@ -26,10 +27,13 @@ __all__ = [
     "RecordedTrace",
     "RequestChunk",
     "RequestTrace",
+    "Snapshot",
     "Trace",
+    "compare_allocator",
     "convert",
     "count_transactions",
     "info",
+    "read_snapshot",
     "read_trace",
     "write_trace",
 ]

@@ -38,7 +38,8 @@ def info(trace: Trace) -> dict[str, Any]:
         (label -> operations, bytes_read, bytes_written), ``top_operations`` (name -> bytes), ``mean_run_bytes``
         (long runs: row hits), ``allocator_peak_bytes, allocator_reserved_bytes, random_gathers``. Requests: also
         ``requests, reads, writes, timed, duration_ns, same_page_fraction`` (requests in the 1 KiB page of the one
-        before); their bytes are None unless every request has a size.
+        before); their bytes are None unless every request has a size. A trace that was read with assumptions also
+        has ``notes``.
 
     Examples
     --------
@@ -55,6 +56,8 @@ def info(trace: Trace) -> dict[str, Any]:
         "sha256": trace.content_hash(),
         "file_bytes": os.path.getsize(trace.name) if os.path.isfile(trace.name) else None,
     }
+    if trace.notes:
+        found["notes"] = list(trace.notes)
     if isinstance(trace, OpTrace):
         return found | _operations(trace)
     return found | _requests(trace)

@@ -51,6 +51,8 @@ class Trace(abc.ABC):
         Name of the format, e.g. ``"dramsim3"``; ``"memory"`` for arrays and lists.
     timed : bool
         Whether it holds requests with times.
+    notes : tuple of str
+        What was assumed or left out when it was read; asking may read the whole file.
 
     Examples
     --------
@@ -63,6 +65,11 @@ class Trace(abc.ABC):
     name: str
     format: str
     timed: bool = False
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was assumed or left out."""
+        return ()
 
     @abc.abstractmethod
     def content_hash(self) -> str:

@@ -5,11 +5,19 @@ Owns the form ``FILE: line N: field F: got G; remedy``, and the class of warning
 
 from __future__ import annotations
 
+import reprlib
+
 from hbmmodel.errors import HbmTraceError
 
 __all__ = ["EXCERPT_MAX", "HbmTraceWarning", "excerpt", "trace_error"]
 
 EXCERPT_MAX = 60
+
+# Hostile data may be nested without end, or hold the same list a million times over.
+_BRIEF = reprlib.Repr()
+_BRIEF.maxlevel = 4
+_BRIEF.maxlist = _BRIEF.maxtuple = _BRIEF.maxdict = EXCERPT_MAX // 3 + 1
+_BRIEF.maxstring = _BRIEF.maxlong = _BRIEF.maxother = 2 * EXCERPT_MAX
 
 
 class HbmTraceWarning(UserWarning):
@@ -34,7 +42,7 @@ def excerpt(value: object) -> str:
         return f"a {type(value).__name__} of {len(value)} items"
     elif isinstance(value, int) and abs(value) >> 200:
         return f"a number of {abs(value).bit_length()} bits"
-    text = repr(value)
+    text = _BRIEF.repr(value)
     if len(text) > EXCERPT_MAX:
         text = text[: EXCERPT_MAX - 3] + "..."
     return text

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from hbmmodel.errors import HbmTraceError
 from hbmmodel.trace.expand import Operand
@@ -75,7 +75,13 @@ class RecordedTrace(OpTrace):
     pages : Pages
         Where the pages of the memory lie.
 
+    Attributes
+    ----------
+    unit : {"line", "record"}
+        What the records' numbers (`line`) count: lines of text, or records of a file that is no lines.
     """
+
+    unit: Literal["line", "record"] = "line"
 
     def __init__(
         self,
@@ -114,7 +120,7 @@ class RecordedTrace(OpTrace):
         from hbmmodel.trace.replay import Replay, reserved_bytes
 
         mapped = self.pages.over(lambda: reserved_bytes(self, self.base), self.base)
-        replay = Replay(self.name, self._phases, all, self.index_arrays(), self.base, mapped)
+        replay = Replay(self.name, self._phases, all, self.index_arrays(), self.base, mapped, self.unit)
         return self._follow(replay.run(self.records()), replay.progress)
 
     def select(self, phase: str | Sequence[str]) -> RecordedTrace:

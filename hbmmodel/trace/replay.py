@@ -8,6 +8,7 @@ where pages lie (`pages`).
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 
 from hbmmodel.errors import HbmTraceError
 from hbmmodel.trace.access import BYTES_MAX, extent_bytes
@@ -39,6 +40,8 @@ class Replay:
         Address of the first storage [bytes].
     pages : PageMap, optional
         Where pages lie; None: where the allocator puts them.
+    unit : {"line", "record"}
+        What the records' numbers count, for messages.
     """
 
     def __init__(
@@ -49,6 +52,7 @@ class Replay:
         index: IndexArrays,
         base: int,
         pages: PageMap | None = None,
+        unit: Literal["line", "record"] = "line",
     ) -> None:
         self._allocator = CachingAllocator(base)
         self.progress = Progress(allocator=self._allocator)
@@ -57,6 +61,7 @@ class Replay:
         self._all = all
         self._index = index
         self._pages = pages
+        self._unit = unit
         self._address: dict[int, int] = {}
         self._n_bytes: dict[int, int] = {}
         self._freed: set[int] = set()
@@ -102,8 +107,8 @@ class Replay:
                 self._free(record)
 
     def _error(self, what: str, field: str | None, got: object, remedy: str) -> HbmTraceError:
-        line = self._line or None
-        return trace_error(self._name, what, line=line, field=field, got=got, remedy=remedy)
+        line, number = (self._line or None, None) if self._unit == "line" else (None, self._line)
+        return trace_error(self._name, what, line=line, record=number, field=field, got=got, remedy=remedy)
 
     def _enter_phase(self, record: PhaseMark) -> None:
         self._phase = record.label
@@ -160,7 +165,7 @@ class Replay:
         except HbmTraceError as error:
             what = f"{name[:EXCERPT_MAX]}: {error}"
             remedy = "capture again, or cut the line out"
-            raise trace_error(self._name, what, line=self._line or None, remedy=remedy) from None
+            raise self._error(what, None, None, remedy) from None
         self.progress.n_random_gathers = self._index.n_drawn
         if not accesses and not self._all:
             return None
