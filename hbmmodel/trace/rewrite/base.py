@@ -17,12 +17,15 @@ from hbmmodel.trace.records import Alloc, OpRecord, PhaseMark, Record, RecordedT
 
 __all__ = ["Pass", "RewrittenTrace", "Storages", "check_choice", "check_count", "numbered", "produced", "refuse"]
 
+HELD_MAX = 1 << 16
+"""Most records that are held between two passes; a step of a large model has some ten thousand."""
+
 
 @dataclass(frozen=True)
 class Pass(abc.ABC):
     """A change of the records of a trace, made while they stream.
 
-    A pass may read the trace as often as it needs, and holds no more of it than numbers per operation and storage.
+    A pass may read the trace as often as it needs, and holds numbers per operation and storage only.
 
     Attributes
     ----------
@@ -76,11 +79,33 @@ class RewrittenTrace(RecordedTrace):
         """Records behind the last pass."""
         if not self._passes:
             return self._source.records()
-        before = RewrittenTrace(self._source, self._passes[:-1])
-        return self._passes[-1].apply(before)
+        return self._passes[-1].apply(_Reread(self._source, self._passes[:-1]))
 
     def _narrowed(self, phases: frozenset[str]) -> RecordedTrace:
         return RewrittenTrace(self._source, self._passes, phases)
+
+
+class _Reread(RewrittenTrace):
+    """What one pass reads several times: held from the first time on, unless it is long.
+
+    Without, every pass would make the ones before it work as often as it reads.
+    """
+
+    def __init__(self, source: RecordedTrace, passes: Sequence[Pass]) -> None:
+        super().__init__(source, passes)
+        self._held: list[Record] | None = None
+
+    def records(self) -> Iterator[Record]:
+        return self._collected() if self._held is None else iter(self._held)
+
+    def _collected(self) -> Iterator[Record]:
+        held: list[Record] = []
+        for record in super().records():
+            if len(held) <= HELD_MAX:
+                held.append(record)
+            yield record
+        if len(held) <= HELD_MAX:
+            self._held = held
 
 
 class Storages:
