@@ -85,9 +85,8 @@ int hbm_policies_init(hbm_policies_t *self, const hbm_policy_t *config, const hb
         /* Between two refreshes of a bank lie at most postpone_max + 1 intervals; the order within a set takes one. */
         const int64_t most = self->refresh->per_bank ? (device->postpone_max - 1) * device->banks : device->postpone_max;
         const int64_t interval = (self->refresh->per_bank ? device->REFIpb : device->REFI) / config->refresh_scale;
-        const int64_t busy = self->refresh->per_bank ? hbm_max(device->RREFD, (device->RFCpb + device->RP) / device->banks)
-                                                     : device->RFCab + device->RP;
-        if (config->postpone + config->pull_in > most || interval <= busy) {
+        if (config->postpone + config->pull_in > most ||
+            interval < hbm_device_least_refresh_interval(device, self->refresh->per_bank)) {
             return HBM_ERR_BAD_POLICY; /* too late for some bank, or no time left between refreshes */
         }
     }

@@ -32,6 +32,12 @@ cdef int raise_for(int code, str detail) except -1:
     raise BY_CODE.get(code, HbmInternalError)(message)
 
 
+cdef int raise_of_run(int code) except -1:
+    """The same for what runs a system: there a policy fails only in one way."""
+    return raise_for(code, "" if code != HBM_ERR_BAD_POLICY else
+                     "requests wait and the device only refreshes; lengthen tREFI, or shorten tRFC or tRREFD")
+
+
 def device_fields():
     """Names of the device's numbers, in the core's order."""
     return [hbm_device_field_name(i).decode() for i in range(hbm_device_n_fields())]
@@ -119,6 +125,10 @@ cdef class CoreDevice:
             raise_for(code, "" if bad < 0 else
                       f"{names[bad]} = {ticks[names[bad]]} ({hbm_device_field_text(bad).decode()})")
         self.ticks = dict(ticks)
+
+    def least_refresh_interval(self, bint per_bank):
+        """Ticks between two REFpb (or REFab) that leave time for one row between two refreshes of its bank."""
+        return hbm_device_least_refresh_interval(self.ptr, per_bank)
 
     def __dealloc__(self):
         hbm_device_free(self.ptr)
@@ -295,7 +305,9 @@ cdef class CoreSystem:
         finally:
             self.leave()
         if code != 0:
-            raise_for(code, "" if bad < 0 else
+            if bad < 0:
+                raise_of_run(code)
+            raise_for(code,
                       f"record {first_record + bad}: address {address[bad]:#x} is not below the capacity "
                       f"{self.map.capacity_bytes:#x}; check the trace's base or pass wrap=True")
 
@@ -360,7 +372,7 @@ cdef class CoreSystem:
         finally:
             self.leave()
         if code != 0:
-            raise_for(code, "")
+            raise_of_run(code)
         return operation, end
 
     def next_start(self):
@@ -377,7 +389,7 @@ cdef class CoreSystem:
         finally:
             self.leave()
         if code != 0:
-            raise_for(code, "")
+            raise_of_run(code)
 
     def operations(self, int32_t n):
         """Table of the first n operations: dict of int64 arrays."""
@@ -405,7 +417,7 @@ cdef class CoreSystem:
         finally:
             self.leave()
         if code != 0:
-            raise_for(code, "")
+            raise_of_run(code)
         return end
 
     def counters(self):
@@ -557,7 +569,7 @@ def run_channel(dict ticks not None, dict policy not None, arrival, is_write, ba
         with nogil:
             code = hbm_channel_run_execute(run, &end)
         if code != 0:
-            raise_for(code, "")
+            raise_of_run(code)
         names = counter_names()
         counters = np.zeros((2, len(names)), dtype=np.int64)
         table = counters
