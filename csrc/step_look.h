@@ -194,8 +194,11 @@ HBM_INLINE void look(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t, const bool
     }
     pc->look_at = next;
     pc->looked = t;
-    reads = pc->queue[HBM_READ].count;
     writes = pc->queue[HBM_WRITE].count;
+    if ((writes | pc->direction) == 0) {
+        return; /* reads alone stay so */
+    }
+    reads = pc->queue[HBM_READ].count;
     if (pc->direction == HBM_READ ? writes > 0 && (reads == 0 || writes >= c->write_high)
                                   : writes <= c->write_low && (writes == 0 || reads > 0)) {
         pc->direction = 1 - pc->direction;
