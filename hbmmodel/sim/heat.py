@@ -135,24 +135,35 @@ class Heat:
 
     def dram_maps_c(self, state: State) -> Array:
         """Maps of the DRAM dies, shape (dies, cells, cells)."""
-        return state.temperature_c(self.dies[1:])
+        return self.maps_c(state)[1:]
 
-    def with_leakage(self, fixed_w: Array, dram_maps_c: Array) -> Array:
-        """The power of one stack with the leakage of every cell at its temperature."""
+    def maps_c(self, state: State) -> Array:
+        """Maps of the base die and the DRAM dies above it, shape (1 + dies, cells, cells)."""
+        return state.temperature_c()[: len(self.dies)]  # sources begin with the dies
+
+    def with_leakage(self, fixed_w: Array, factor: Array) -> Array:
+        """The power of one stack with the leakage of every cell, `factor` times that at the reference."""
         out = fixed_w.copy()
-        out[1 : 1 + self.geometry.dies] += self._leakage_w * self._factor(dram_maps_c)
+        out[1 : 1 + self.geometry.dies] += self._leakage_w * factor
         return out
 
-    def bank_c(self, states: list[State]) -> Array:
-        """The temperature of every bank at which it leaks as its cells do, shape ``geometry.shape``."""
-        means = np.stack([self._plan.of_banks(self._factor(self.dram_maps_c(state))) for state in states])
-        return np.asarray(self._reference_c + self._doubling_k * np.log2(means))
+    def factor(self, state: State) -> Array:
+        """Leakage of every cell of the DRAM dies, as a multiple of that at the reference of the energy set."""
+        return self._factor(self.dram_maps_c(state))
+
+    def bank_c(self, factors: list[Array]) -> Array:
+        """The temperature of every bank at which it leaks as its cells do, shape ``geometry.shape``.
+
+        factors: of every stack, as `factor` gives, or means of it over time.
+        """
+        means = np.stack([self._plan.of_banks(factor) for factor in factors])
+        return np.asarray(np.minimum(self._reference_c + self._doubling_k * np.log2(means), RUNAWAY_C))
 
     # ---- temperature ----
 
     def hottest(self, state: State) -> Hottest:
         """The hottest cells of a stack."""
-        per_die = np.asarray(state.max_c(self.dies))
+        per_die = self.maps_c(state).max(axis=(1, 2))
         return Hottest(float(per_die[1:].max()), float(per_die.max()))
 
     def steady(self, fixed_w: Array) -> tuple[State, bool]:
@@ -169,7 +180,7 @@ class Heat:
             before = self.dram_maps_c(state)
             if float(before.max()) >= RUNAWAY_C:
                 return state, False
-            state = self.model.steady(self.with_leakage(fixed_w, before))
+            state = self.model.steady(self.with_leakage(fixed_w, self._factor(before)))
             if float(np.abs(self.dram_maps_c(state) - before).max()) < SETTLED_K:
                 return state, True
         raise HbmInternalError("the leakage of a stack did not settle; please report this")
@@ -181,7 +192,7 @@ class Heat:
         ------
         `Model.resistance_k_per_w`: Banach's fixed-point theorem in the maximum norm.
         """
-        slope = self._leakage_w * self._factor(self.dram_maps_c(state)) * (math.log(2) / self._doubling_k)
+        slope = self._leakage_w * self.factor(state) * (math.log(2) / self._doubling_k)
         growth = np.zeros(len(self.model.sources))
         growth[1 : 1 + self.geometry.dies] = slope.max(axis=(1, 2)) * self.model.n_cells
         return float((self.model.resistance_k_per_w() @ growth).max())

@@ -55,10 +55,12 @@ class Ran:
     counts: Counts
 
     @property
-    def bytes_moved(self) -> int:
-        """Bytes read and written."""
+    def bus_bytes(self) -> int:
+        """Bytes over the data buses: reads answered from a write queue are not among them."""
         counters = self.raw["counters"]
-        return int(counters["bytes_read"].sum() + counters["bytes_written"].sum())
+        burst_bytes = self.counts.geometry.burst_bytes
+        moved = counters["bytes_read"].sum() + counters["bytes_written"].sum()
+        return int(moved - counters["reads_forwarded"].sum() * burst_bytes)
 
 
 Observer = Callable[["CoreSystem", int], None]

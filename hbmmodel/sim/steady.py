@@ -8,17 +8,41 @@ from __future__ import annotations
 from typing import Any
 
 from hbmmodel.result.temperature import Warmth
-from hbmmodel.sim.heat import Heat, Levels
+from hbmmodel.sim.heat import RUNAWAY_C, Heat, Levels
 from hbmmodel.sim.replay import Ran, Replay
 from hbmmodel.sim.transient import Transient
-from hbmmodel.sim.warmth import Record, Runs, Stretch, conditions, energies_of
+from hbmmodel.sim.warmth import Record, Runs, Stretch, conditions, dissipated_pj, refresh_pj
 from hbmmodel.thermal import State
 
 __all__ = ["run_steady"]
 
 CYCLES = 4
-"""Cycles after which an oscillation is taken to have forgotten its start."""
+"""Entries of a level after which an oscillation is taken to have forgotten its start, and one whole cycle is seen."""
 CYCLE_MAX_S = 600.0
+
+
+class _Settled:
+    """Steady states by levels, each computed once."""
+
+    def __init__(self, heat: Heat, runs: Runs) -> None:
+        self.heat, self.runs = heat, runs
+        self._done: dict[Levels, tuple[list[State], bool]] = {}
+
+    def at(self, levels: Levels) -> tuple[list[State], bool]:
+        """The states of all stacks at these levels, and whether there are any; not to be moved."""
+        if levels not in self._done:
+            settled = [self.heat.steady(maps) for maps in self.runs.at(levels).fixed_w]
+            self._done[levels] = [state for state, _ in settled], all(there for _, there in settled)
+        return self._done[levels]
+
+    def hold(self, levels: Levels) -> bool:
+        """Whether stacks at these levels come to temperatures that change none."""
+        states, _ = self.at(levels)
+        return levels.stepped(self.heat.trips, [self.heat.hottest(state) for state in states]) == levels
+
+    def hottest_c(self, levels: Levels) -> float:
+        """The hottest cell at these levels."""
+        return max(self.heat.hottest(state).any_c for state in self.at(levels)[0])
 
 
 def run_steady(replay: Replay) -> tuple[Ran, Warmth]:
@@ -30,74 +54,85 @@ def run_steady(replay: Replay) -> tuple[Ran, Warmth]:
         The replay at the levels that hold; where they oscillate, the one with the most throttling of the cycle.
     """
     heat = Heat(replay.system)
-    runs = Runs(replay, heat)
+    settled = _Settled(heat, Runs(replay, heat))
     levels = Levels.cold(replay.system.stacks)
     path: list[Levels] = []
     while levels not in path:
         path.append(levels)
-        stretch = runs.at(levels)
-        settled = [heat.steady(maps) for maps in stretch.fixed_w]
-        states = [state for state, _ in settled]
-        hottest = [heat.hottest(state) for state in states]
-        after = levels.approach(heat.trips, hottest)
+        after = levels.approach(heat.trips, [heat.hottest(state) for state in settled.at(levels)[0]])
         if after == levels:
-            outcome = "converged" if all(there for _, there in settled) else "runaway"
-            model = {"contraction": max(heat.contraction(state) for state in states), "path": _told(heat, path)}
-            return _result(heat, runs, levels, states, outcome, model)
+            return _result(settled, levels, path)
         levels = after
-    return _oscillation(heat, runs, path[path.index(levels) :], path)
+    return _oscillation(settled, path[path.index(levels) :], path)
 
 
-def _result(
-    heat: Heat, runs: Runs, levels: Levels, states: list[State], outcome: str, model: dict[str, Any]
-) -> tuple[Ran, Warmth]:
-    stretch = runs.at(levels)
+def _result(settled: _Settled, levels: Levels, path: list[Levels]) -> tuple[Ran, Warmth]:
+    heat, stretch = settled.heat, settled.runs.at(levels)
+    states, there = settled.at(levels)
     record = Record.of(heat)
     _note(record, stretch, states, levels)
-    if record.cattrip is not None and outcome == "converged":
+    outcome = "converged" if there else "runaway"
+    if record.cattrip is not None and there:
         outcome = "cattrip"
     told = {
         "converged": "the levels hold themselves",
         "cattrip": "a stack would reach its catastrophic trip point; this state is not reached in operation",
-        "runaway": "leakage outgrows cooling: there is no steady state",
+        "runaway": f"there is no steady state below {RUNAWAY_C:g} degC: leakage or heat from outside outgrows cooling",
     }[outcome]
-    model = {"mode": "steady", "outcome": outcome, "text": told, "runs": len(runs), **model}
+    model = {
+        "mode": "steady",
+        "outcome": outcome,
+        "text": told,
+        "runs": len(settled.runs),
+        "contraction": max(heat.contraction(state) for state in states),
+        "path": _told(heat, path),
+    }
     return stretch.ran, record.finish(states, stretch.bytes_per_s / 1e9, model)
 
 
 def _note(record: Record, stretch: Stretch, states: list[State], levels: Levels) -> None:
     heat = record.heat
-    bank_c = heat.bank_c(states)
-    refresh_pj, total_pj = energies_of(heat, stretch.ran.counts, bank_c)
-    powers = [
-        heat.with_leakage(stretch.fixed_w[stack], heat.dram_maps_c(state)) for stack, state in enumerate(states)
-    ]
+    of_refresh_pj = refresh_pj(heat, stretch.ran.counts)
+    powers = [heat.with_leakage(stretch.fixed_w[stack], heat.factor(state)) for stack, state in enumerate(states)]
     record.look(0.0, states, powers)
     for stack, condition in enumerate(conditions(heat, levels)):
-        record.spend(stack, stretch.seconds, condition, float(refresh_pj[stack]), float(total_pj[stack]))
+        total_pj = dissipated_pj(heat, powers[stack], stretch.seconds)
+        record.spend(stack, stretch.seconds, condition, float(of_refresh_pj[stack]), total_pj)
 
 
-def _oscillation(heat: Heat, runs: Runs, cycle: list[Levels], path: list[Levels]) -> tuple[Ran, Warmth]:
-    """Time shares of the levels that follow each other, from stepping through some of their cycles."""
-    start = runs.at(cycle[0])
-    states = [heat.steady(maps)[0] for maps in start.fixed_w]
-    transient = Transient(heat, runs, cycle[0], states)
-    returns = 0
-    while returns < CYCLES and transient.time_s < CYCLE_MAX_S:
+def _oscillation(settled: _Settled, cycle: list[Levels], path: list[Levels]) -> tuple[Ran, Warmth]:
+    """Time shares of the levels that follow each other, from stepping through one whole cycle of them.
+
+    It starts from the coolest steady state of the cycle, below all trip points that lead round it: from above, a stack
+    that leaks might never come down.
+    """
+    heat, runs = settled.heat, settled.runs
+    start = min(cycle, key=settled.hottest_c)
+    transient = Transient(heat, runs, start, [state.copy() for state in settled.at(start)[0]])
+    entries: dict[Levels, int] = {}
+    seen, mark = {start}, None
+    while transient.time_s < CYCLE_MAX_S:
         before = transient.levels
         transient.step()
-        if transient.levels != before and transient.levels == cycle[0]:
-            returns += 1
-            if returns == CYCLES - 1:
-                transient.forget()
-    most = max(cycle, key=lambda levels: (levels.throttle, levels.refresh))
-    text = "oscillates between " + " and ".join(_told(heat, sorted(set(cycle))))
+        levels = transient.levels
+        if levels == before:
+            continue
+        if settled.hold(levels):
+            return _result(settled, levels, [*path, levels])
+        if levels == mark:
+            break
+        seen.add(levels)
+        entries[levels] = entries.get(levels, 0) + 1
+        if mark is None and entries[levels] == CYCLES - 1:
+            transient.forget()
+            seen, mark = {levels}, levels
+    most = max(seen, key=lambda levels: (levels.throttle, levels.refresh))
     model = {
         "mode": "steady",
         "outcome": "oscillates",
-        "text": text,
+        "text": "oscillates between " + " and ".join(dict.fromkeys(_told(heat, sorted(seen)))),
         "runs": len(runs),
-        "period_s": transient.time_s - transient.since_s,
+        "period_s": None if mark is None else transient.time_s - transient.since_s,
         "path": _told(heat, path),
     }
     return runs.at(most).ran, transient.finish(model)

@@ -11,7 +11,7 @@ from typing import Any
 from hbmmodel.result.temperature import Warmth
 from hbmmodel.sim.heat import Heat, Levels
 from hbmmodel.sim.replay import Ran, Replay
-from hbmmodel.sim.warmth import Record, Runs, conditions, energies_of
+from hbmmodel.sim.warmth import Record, Runs, conditions, dissipated_pj, refresh_pj
 from hbmmodel.thermal import State
 
 __all__ = ["Transient", "run_transient"]
@@ -48,10 +48,10 @@ class Transient:
         self._bytes += stretch.bytes_per_s * dt_s
         powers = []
         for stack, state in enumerate(self.states):
-            power_w = self.heat.with_leakage(stretch.fixed_w[stack], self.heat.dram_maps_c(state))
+            power_w = self.heat.with_leakage(stretch.fixed_w[stack], self.heat.factor(state))
             state.step(power_w, dt_s)
             powers.append(power_w)
-            total_pj = 1e12 * dt_s * float(power_w[: len(self.heat.dies)].sum())
+            total_pj = dissipated_pj(self.heat, power_w, dt_s)
             self.record.spend(stack, dt_s, told[stack], self._refresh_pj_per_s(stack) * dt_s, total_pj)
         hottest = self.record.look(self.time_s, self.states, powers)
         self.ran = stretch.ran
@@ -60,8 +60,7 @@ class Transient:
     def _refresh_pj_per_s(self, stack: int) -> float:
         if self.levels not in self._energies:
             stretch = self.runs.at(self.levels)
-            refresh, _ = energies_of(self.heat, stretch.ran.counts, self.heat.system.temperature_c)
-            self._energies[self.levels] = refresh / stretch.seconds
+            self._energies[self.levels] = refresh_pj(self.heat, stretch.ran.counts) / stretch.seconds
         return float(self._energies[self.levels][stack])
 
     def forget(self) -> None:
@@ -101,6 +100,6 @@ def run_transient(replay: Replay, seconds: float, start_c: float | None) -> tupl
         "text": text,
         "runs": len(runs),
         "seconds": transient.time_s,
-        "start_c": heat.stack.coolant_c if start_c is None else start_c,
+        "start_c": heat.model.reference_c if start_c is None else start_c,
     }
     return transient.ran, transient.finish(model)

@@ -21,7 +21,7 @@ from hbmmodel.sim.replay import Condition, Ran, Replay
 if TYPE_CHECKING:
     from hbmmodel.thermal import State
 
-__all__ = ["Record", "Runs", "conditions", "describe"]
+__all__ = ["Record", "Runs", "Stretch", "conditions", "describe", "dissipated_pj", "refresh_pj"]
 
 LOOKS_KEPT = 256
 """Points in time that the table of temperatures keeps; every other one goes when there are twice as many."""
@@ -53,8 +53,8 @@ class Stretch:
 
     @property
     def bytes_per_s(self) -> float:
-        """Bytes read and written per second."""
-        return self.ran.bytes_moved / self.seconds
+        """Bytes over the data buses per second."""
+        return self.ran.bus_bytes / self.seconds
 
 
 class Runs:
@@ -94,6 +94,7 @@ class Record:
     rows: list[tuple[Any, ...]] = field(default_factory=list)
     looks: int = 0
     every: int = 1
+    latest: tuple[float, list[NDArray[np.float64]]] | None = None
     cattrip: dict[str, Any] | None = None
 
     @classmethod
@@ -109,9 +110,9 @@ class Record:
         for stack, h in enumerate(hottest):
             if self.cattrip is None and h.any_c >= self.heat.trips.cattrip_c:
                 self.cattrip = {"stack": stack, "time_s": time_s, "temperature_c": h.any_c}
+        self.latest = (time_s, power_w)
         if self.looks % self.every == 0:
-            for stack, (state, watts) in enumerate(zip(states, power_w, strict=True)):
-                self.rows += self._rows(time_s, stack, state, watts)
+            self._keep(time_s, states, power_w)
         self.looks += 1
         block = len(self.heat.dies) * len(states)
         if len(self.rows) >= 2 * LOOKS_KEPT * block:
@@ -119,18 +120,31 @@ class Record:
             self.every *= 2
         return hottest
 
-    def _rows(self, time_s: float, stack: int, state: State, power_w: NDArray[np.float64]) -> list[tuple[Any, ...]]:
+    def _keep(self, time_s: float, states: list[State], power_w: list[NDArray[np.float64]]) -> None:
         dies = self.heat.dies
-        watts = power_w.sum(axis=(1, 2))[: len(dies)]
-        looks = (np.asarray(look(dies)).tolist() for look in (state.mean_c, state.min_c, state.max_c))
-        return [(time_s, stack, *row) for row in zip(dies, watts.tolist(), *looks, strict=True)]
+        for stack, (state, watts) in enumerate(zip(states, power_w, strict=True)):
+            maps = self.heat.maps_c(state).reshape(len(dies), -1)
+            looks = (look.tolist() for look in (maps.mean(axis=1), maps.min(axis=1), maps.max(axis=1)))
+            per_die = watts.sum(axis=(1, 2))[: len(dies)].tolist()
+            self.rows += [(time_s, stack, *row) for row in zip(dies, per_die, *looks, strict=True)]
 
     def spend(self, stack: int, seconds: float, condition: Condition, refresh_pj: float, total_pj: float) -> None:
         """A stack ran so for so long."""
         self.spent.add(stack, seconds, condition.refresh_rate, condition.bandwidth_share < 1, refresh_pj, total_pj)
 
-    def finish(self, states: list[State], sustained_gb_per_s: float, model: dict[str, Any]) -> Warmth:
-        """Everything for the result; `states` are the last ones."""
+    def finish(
+        self,
+        states: list[State],
+        sustained_gb_per_s: float,
+        model: dict[str, Any],
+        factors: list[NDArray[np.float64]] | None = None,
+    ) -> Warmth:
+        """Everything for the result; `states` are the last ones.
+
+        factors: of leakage (`Heat.factor`), means over the run; None: those of the last states.
+        """
+        if self.latest is not None and (not self.rows or self.rows[-1][0] != self.latest[0]):
+            self._keep(self.latest[0], states, self.latest[1])  # the table ends with the last look
         names = ("time_s", "stack", "die", "power_w", "mean_c", "min_c", "max_c")
         columns = dict(zip(names, zip(*self.rows, strict=True), strict=True)) if self.rows else dict.fromkeys(names, ())
         seconds = max(float(self.spent.host_s.sum()), 1e-300)
@@ -141,25 +155,26 @@ class Record:
                 "temperature_c_max": self.hottest_c,
                 "temperature_c_dram_max": self.hottest_dram_c,
                 "sustained_gb_per_s": sustained_gb_per_s,
-                "throttled_fraction": float(self.spent.host_s[:, 1].sum()) / seconds,
-                "refresh_2x_fraction": float(at_rate[1]),
-                "refresh_4x_fraction": float(at_rate[2]),
+                "throttled_fraction": min(1.0, float(self.spent.host_s[:, 1].sum()) / seconds),
+                "refresh_2x_fraction": min(1.0, float(at_rate[1])),
+                "refresh_4x_fraction": min(1.0, float(at_rate[2])),
                 "cattrip": int(self.cattrip is not None),
             },
             temperatures=columns,
             cells=_cells(self.heat, states),
-            bank_c=self.heat.bank_c(states),
+            bank_c=self.heat.bank_c([self.heat.factor(state) for state in states] if factors is None else factors),
             spent=self.spent,
         )
 
 
-def energies_of(heat: Heat, counts: Counts, bank_c: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(refresh, all) energies of every stack [pJ]."""
-    system = heat.system
-    parts = energy_pj(
-        counts, heat.energies, toggle_rate=system.toggle_rate, dbi=system.dbi, temperature_c=bank_c
-    )
-    return parts["refresh"], np.asarray(sum(parts.values()))
+def refresh_pj(heat: Heat, counts: Counts) -> NDArray[np.float64]:
+    """Energy of the refreshes of every stack [pJ]."""
+    return np.asarray(energy_pj(counts, heat.energies)["refresh"])
+
+
+def dissipated_pj(heat: Heat, power_w: NDArray[np.float64], seconds: float) -> float:
+    """What the dies of one stack dissipated [pJ], the processor's heat left out."""
+    return 1e12 * seconds * float(power_w[: len(heat.dies)].sum())
 
 
 def _cells(heat: Heat, states: list[State]) -> dict[str, Any]:
@@ -170,7 +185,7 @@ def _cells(heat: Heat, states: list[State]) -> dict[str, Any]:
         "die": np.tile(np.repeat(np.array(heat.dies, dtype=object), one), len(states)),
         "y": np.tile(np.repeat(np.arange(ny), nx), n * len(states)),
         "x": np.tile(np.arange(nx), ny * n * len(states)),
-        "temperature_c": np.concatenate([state.temperature_c(heat.dies).reshape(-1) for state in states]),
+        "temperature_c": np.concatenate([heat.maps_c(state).reshape(-1) for state in states]),
     }
 
 

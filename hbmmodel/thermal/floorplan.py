@@ -106,9 +106,9 @@ class Floorplan:
         """
         out = np.empty((self.dies, self.ny, self.nx))
         for die, (here, x, y) in enumerate(self._spread):
-            mine = np.where(here[:, None, :], bank_w, 0.0)
-            by_row = (mine[:, :, :, None] * y[:, None, :, :]).sum(axis=2)  # (channels, pseudo-channels, ny)
-            out[die] = (by_row[:, :, :, None] * x[:, :, None, :]).sum(axis=(0, 1))
+            mine = np.flatnonzero(here.any(axis=1))
+            by_row = bank_w[mine] @ y[mine]  # (channels of the die, pseudo-channels, ny); no row of a bank elsewhere
+            out[die] = (by_row.transpose(0, 2, 1) @ x[mine]).sum(axis=0)
             out[die] += die_w[die] / (self.nx * self.ny)
         return out
 
@@ -117,9 +117,9 @@ class Floorplan:
         channels, banks = self.die_of.shape
         out = np.zeros((channels, self.pseudo_channels, banks))
         for die, (here, x, y) in enumerate(self._spread):
-            rows = (y[:, :, :, None] * maps_c[die][None, None, :, :]).sum(axis=2)  # (channels, banks, nx)
-            means = (rows[:, None, :, :] * x[:, :, None, :]).sum(axis=3)
-            out += np.where(here[:, None, :], means, 0.0)
+            mine = np.flatnonzero(here.any(axis=1))
+            rows = y[mine] @ maps_c[die]  # (channels of the die, banks, nx); no row of a bank elsewhere
+            out[mine] += x[mine] @ rows.transpose(0, 2, 1)
         return out
 
 

@@ -98,7 +98,10 @@ class Trips:
             raise HbmArgumentError(f"trips.{name}: {row!r} is not a pair (temperature, value)")
         at_c = check_number(row[0], f"trips.{name} temperature", -55.0, 300.0)
         if name == "throttle":
-            return at_c, check_number(row[1], f"trips.throttle at {at_c:g} degC", 0.01, 1.0)
+            share = check_number(row[1], f"trips.throttle at {at_c:g} degC", 0.01, 1.0)
+            if share == 1.0:
+                raise HbmArgumentError(f"trips.throttle at {at_c:g} degC: a share of 1 throttles nothing; leave it out")
+            return at_c, share
         if isinstance(row[1], bool) or row[1] not in RATES[1:]:
             raise HbmArgumentError(f"trips.refresh at {at_c:g} degC: {row[1]!r} is no factor; choose 2 or 4")
         return at_c, int(row[1])

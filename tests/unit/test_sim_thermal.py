@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +26,8 @@ def system(coolant_c: float = 40.0, stacks: int = 1, **cooling: Any) -> hbm.Syst
     return hbm.System(DEVICE, stacks=stacks, cooling=Cooling(coolant_c=coolant_c, **cooling))
 
 
-def run(mode: str, coolant_c: float = 40.0, trace: Any = STREAM, **options: Any) -> hbm.Result:
-    return hbm.simulate(system(coolant_c), trace, thermal=mode, **options)
+def run(mode: str, coolant_c: float = 40.0, trace: Any = STREAM, cells: int = 22, **options: Any) -> hbm.Result:
+    return hbm.simulate(system(coolant_c, cells=cells), trace, thermal=mode, **options)
 
 
 def power_of(result: hbm.Result) -> float:
@@ -88,18 +91,44 @@ def test_without_a_throttle_the_same_stack_gets_hotter_and_trips() -> None:
     assert result.summary["cattrip"] == 1 and result.thermal_model["cattrip"]["temperature_c"] >= 120
 
 
-def test_leakage_that_outgrows_cooling_is_called_a_runaway(tmp_path: Path) -> None:
-    import re
-    from importlib import resources
-
+def leaky_set(tmp_path: Path, typical_w: float) -> str:
+    """The device's energy set with another leakage per die."""
     name = hbm.System(DEVICE).energies()[0].name
     text = resources.files("hbmmodel.energy").joinpath("sets", f"{name}.toml").read_text(encoding="utf-8")
     head, tail = text.split("[values.leakage]")
-    for level, watts in (("low", 1.0), ("typical", 2.0), ("high", 3.0)):
-        tail = re.sub(rf"^{level} = .*$", f"{level} = {watts}", tail, count=1, flags=re.M)
+    for level, factor in (("low", 0.5), ("typical", 1.0), ("high", 1.5)):
+        tail = re.sub(rf"^{level} = .*$", f"{level} = {typical_w * factor}", tail, count=1, flags=re.M)
     path = tmp_path / "leaky.toml"
     path.write_text(f"{head}[values.leakage]{tail}", encoding="utf-8")
-    leaky = hbm.System(DEVICE, energy=str(path), cooling=Cooling(coolant_c=80.0, trips=Trips(throttle=())))
+    return str(path)
+
+
+@pytest.mark.parametrize("typical_w", [0.05, 0.3])
+def test_an_oscillation_is_what_a_long_transient_comes_to(tmp_path: Path, typical_w: float) -> None:
+    # Half of these leave 4x while they cool, so that the cycle does not come back to the levels it began with; and
+    # unthrottled they run away, so that no cycle may begin there.
+    trips = Trips(throttle=((100.0, 0.1),), cattrip_c=200.0)
+    cooling = Cooling(coolant_c=80.0, cells=6, trips=trips)
+    leaky = hbm.System(DEVICE, energy=leaky_set(tmp_path, typical_w), cooling=cooling)
+    steady = hbm.simulate(leaky, STREAM, thermal="steady")
+    long = hbm.simulate(leaky, STREAM, thermal="transient", thermal_seconds=30.0)
+    assert steady.thermal_model["outcome"] == "oscillates"
+    assert steady.summary["temperature_c_max"] == pytest.approx(long.summary["temperature_c_max"], abs=0.3)
+    assert steady.summary["throttled_fraction"] == pytest.approx(long.summary["throttled_fraction"], abs=0.05)
+    assert 0 < steady.thermal_model["period_s"] < 5.0
+    assert steady.summary["cattrip"] == 0
+
+
+def test_heat_from_outside_beyond_all_cooling_is_not_blamed_on_leakage_alone() -> None:
+    outside = hbm.System(DEVICE, cooling=Cooling(host_w=1e4))
+    result = hbm.simulate(outside, STREAM, thermal="steady")
+    assert result.thermal_model["outcome"] == "runaway"
+    assert "no steady state below 300 degC: leakage or heat from outside" in result.thermal_model["text"]
+
+
+def test_leakage_that_outgrows_cooling_is_called_a_runaway(tmp_path: Path) -> None:
+    cooling = Cooling(coolant_c=80.0, trips=Trips(throttle=()))
+    leaky = hbm.System(DEVICE, energy=leaky_set(tmp_path, 2.0), cooling=cooling)
     assert leaky.energies()[0].get("leakage") == 2.0
     result = hbm.simulate(leaky, STREAM, thermal="steady")
     assert result.thermal_model["outcome"] == "runaway"
@@ -135,7 +164,24 @@ def test_times_at_refresh_rates_and_of_the_host_cover_the_transient() -> None:
         assert (table["energy_pj"][mine] >= 0).all() and table["energy_pj"][mine].sum() > 0
 
 
+def test_the_table_of_temperatures_ends_with_the_run() -> None:
+    for mode, options in (("transient", {"thermal_seconds": 7.0}), ("coupled", {"thermal_epoch_ns": 3.0})):
+        result = run(mode, 40.0, cells=2, **options)
+        table = result.temperature
+        end_s = result.thermal_model["seconds"] if mode == "transient" else result.summary["time_ns"] * 1e-9
+        assert table["time_s"].max() == pytest.approx(end_s, rel=1e-9)
+        last = table["time_s"] == table["time_s"].max()
+        shown = [result.temperature_map_c(0, die).max() for die in table["die"][last]]
+        assert table["max_c"][last].tolist() == pytest.approx(shown, abs=1e-9)
+
+
 # ---- coupled ----
+
+
+def test_the_energy_of_a_coupled_run_is_the_heat_that_warmed_the_stack() -> None:
+    result = run("coupled", 40.0, thermal_start_c=84.9995, thermal_epoch_ns=100.0)
+    host = result.power_states["kind"] == "host"
+    assert result.power_states["energy_pj"][host].sum() == pytest.approx(result.energy["pj"].sum(), rel=1e-12)
 
 
 def test_a_coupled_run_that_meets_no_trip_point_is_the_plain_run() -> None:
@@ -168,6 +214,36 @@ def test_a_coupled_run_crosses_a_trip_point_on_its_way() -> None:
 
 
 # ---- all modes ----
+
+
+@pytest.mark.parametrize("mode", ["steady", "coupled"])
+def test_sustained_bandwidth_is_that_of_the_data_buses(mode: str) -> None:
+    n = 10_000  # every read is answered from the write queue
+    address = np.repeat(np.arange(n, dtype=np.uint64) * 32, 2)
+    result = run(mode, 40.0, hbm.Trace.from_requests(address, np.tile([True, False], n)))
+    assert result.summary["reads_forwarded"] == n
+    assert result.summary["sustained_gb_per_s"] == pytest.approx(result.summary["bandwidth_gb_per_s"], rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("mode", "options"), [("steady", {}), ("coupled", {"thermal_start_c": 110.0, "thermal_epoch_ns": 500.0})]
+)
+def test_the_log_of_a_hot_run_is_legal_at_its_own_refresh_rate(mode: str, options: dict[str, Any]) -> None:
+    result = hbm.simulate(system(76.0), STREAM, thermal=mode, command_log=True, **options)
+    assert result.summary["refresh_4x_fraction"] == 1.0
+    for multiplier in (1.0, 0.25):
+        judge = dataclasses.replace(result.system, refresh_multiplier=multiplier)
+        assert hbm.check(judge, result.command_log, end_tick=result.summary["time_ticks"]) == []
+
+
+def test_shares_of_time_never_pass_one() -> None:
+    cold_refresh = hbm.System(
+        DEVICE, controller=hbm.Controller(refresh="none"), cooling=Cooling(coolant_c=80.0, trips=Trips())
+    )
+    for mode in THERMAL:
+        s = hbm.simulate(cold_refresh, STREAM, thermal=mode, thermal_seconds=3.0).summary
+        for key in ("throttled_fraction", "refresh_2x_fraction", "refresh_4x_fraction"):
+            assert 0.0 <= s[key] <= 1.0
 
 
 @pytest.mark.parametrize("mode", THERMAL)

@@ -45,6 +45,15 @@ def test_a_die_of_one_temperature_gives_it_to_all_its_banks(g: Geometry, tempera
     assert np.allclose(banks, temperature_c, rtol=1e-12, atol=1e-9)
 
 
+@given(st.sampled_from(GEOMETRIES), st.integers(0, 2**32))
+@settings(max_examples=20, deadline=None)
+def test_banks_read_the_cells_that_they_heat(g: Geometry, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    plan, bank_w, cells = plan_of(g, 9, 7), rng.random(g.shape[1:]), rng.random((g.dies, 7, 9))
+    heated = plan.maps(bank_w, np.zeros(g.dies))
+    assert (heated * cells).sum() == pytest.approx((bank_w * plan.of_banks(cells)).sum(), rel=1e-12)
+
+
 def test_power_and_temperature_of_a_bank_lie_in_the_same_cells() -> None:
     g = GEOMETRIES[1]
     plan = plan_of(g)
@@ -65,6 +74,7 @@ def test_power_and_temperature_of_a_bank_lie_in_the_same_cells() -> None:
         ({"refresh": "hot"}, "must be a tuple"),
         ({"throttle": ((90.0, 0.5), (95.0, 0.7))}, "values must descend"),
         ({"throttle": ((90.0, 0.0),)}, "out of range"),
+        ({"throttle": ((90.0, 1.0),)}, "a share of 1 throttles nothing"),
         ({"throttle": ((float("nan"), 0.5),)}, "not finite"),
         ({"hysteresis_c": -1.0}, "out of range"),
         ({"cattrip_c": "hot"}, "not a number"),
