@@ -470,8 +470,7 @@ def _limits(rows: Sequence[bounds.Row]) -> str:
         " of products show.",
         "Read latency counts from the acceptance by the controller, or from the time stamp of a request that has one."
         " Requests of operations have none, and their wait before the queue is not in the latency.",
-        "Error scrubbing and temperature are not simulated; a hot device is described"
-        " by its refresh multiplier.",
+        "Error scrubbing is not simulated. Cooling of products and the temperature at which hosts throttle are estimates.",
     ]
     if _slow_refpb(rows):
         limits.append(
