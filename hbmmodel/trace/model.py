@@ -51,8 +51,6 @@ class Trace(abc.ABC):
         Name of the format, e.g. ``"dramsim3"``; ``"memory"`` for arrays and lists.
     timed : bool
         Whether it holds requests with times.
-    notes : tuple of str
-        What was assumed or left out when it was read; asking may read the whole file.
 
     Examples
     --------
@@ -68,7 +66,7 @@ class Trace(abc.ABC):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was assumed or left out."""
+        """What was assumed or left out when it was read; asking may read the whole file."""
         return ()
 
     @abc.abstractmethod
