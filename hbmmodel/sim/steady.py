@@ -5,8 +5,6 @@ Owns the search for levels that hold themselves; it must not know how a replay o
 
 from __future__ import annotations
 
-from typing import Any
-
 from hbmmodel.result.temperature import Warmth
 from hbmmodel.sim.heat import RUNAWAY_C, Heat, Levels
 from hbmmodel.sim.replay import Ran, Replay
