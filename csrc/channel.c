@@ -116,28 +116,31 @@ HBM_INLINE hbm_tick_t next_event(const hbm_channel_t *self)
 static bool column_full(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t) { return try_column(self, pc, t, false); }
 static bool column_plain(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t) { return try_column(self, pc, t, true); }
 
-HBM_INLINE void visit(hbm_channel_t *self, hbm_tick_t t, const bool plain)
+/* The steps of even ticks alone. */
+HBM_INLINE void visit_even(hbm_channel_t *self, hbm_tick_t t, const bool plain)
 {
-    self->now = t;
-    if ((t & 1) == 0) {
-        hbm_pc_t *const a = &self->pc[0], *const b = &self->pc[1];
-        if (a->look_at <= t) {
-            look(self, a, t, plain);
-        }
-        if (b->look_at <= t) {
-            look(self, b, t, plain);
-        }
-        if (self->column_free <= t) {
-            hbm_pc_t *const first = self->column_first, *const second = first->other;
-            const bool one = first->column_at <= t, two = second->column_at <= t;
-            if (one | two) {
-                const bool issued = try_column(self, one ? first : second, t, plain);
-                if (!issued & one & two) {
-                    (plain ? column_plain : column_full)(self, second, t);
-                }
+    hbm_pc_t *const a = &self->pc[0], *const b = &self->pc[1];
+
+    if (a->look_at <= t) {
+        look(self, a, t, plain);
+    }
+    if (b->look_at <= t) {
+        look(self, b, t, plain);
+    }
+    if (self->column_free <= t) {
+        hbm_pc_t *const first = self->column_first, *const second = first->other;
+        const bool one = first->column_at <= t, two = second->column_at <= t;
+        if (one | two) {
+            const bool issued = try_column(self, one ? first : second, t, plain);
+            if (!issued & one & two) {
+                (plain ? column_plain : column_full)(self, second, t);
             }
         }
     }
+}
+
+HBM_INLINE void visit_row(hbm_channel_t *self, hbm_tick_t t)
+{
     if (self->row_free <= t && hbm_min(self->pc[0].row_at, self->pc[1].row_at) <= t) {
         hbm_pc_t *const first = self->row_first, *const second = first->other;
         if (!(first->row_at <= t && try_row(self, first, t)) && second->row_at <= t) {
@@ -146,7 +149,14 @@ HBM_INLINE void visit(hbm_channel_t *self, hbm_tick_t t, const bool plain)
     }
 }
 
-static void visit_full(hbm_channel_t *self, hbm_tick_t t) { visit(self, t, false); }
+static void visit_full(hbm_channel_t *self, hbm_tick_t t)
+{
+    self->now = t;
+    if ((t & 1) == 0) {
+        visit_even(self, t, false);
+    }
+    visit_row(self, t);
+}
 
 /* With skipping off: the next tick, and every bound says now. */
 static hbm_tick_t next_tick(hbm_channel_t *self)
@@ -177,7 +187,7 @@ HBM_INLINE void look_ahead(hbm_channel_t *self, hbm_tick_t t)
     hbm_pc_t *pc = self->column_first->other; /* the one that issued last */
 
     if (self->column_first->column_at > t + 2 && /* else t + 2 is visited anyway */
-        t + 2 < self->stop && pc->feed.valid && pc->look_at == t + 2 && pc->row_at > t + 1 && (t & 1) == 0) {
+        t + 2 < self->stop && pc->feed.valid && pc->look_at == t + 2 && pc->row_at > t + 1) {
         look(self, pc, t + 2, true);
     }
 }
@@ -198,7 +208,7 @@ static hbm_tick_t next_arrival(const hbm_channel_t *self)
 HBM_INLINE bool streams_on(const hbm_channel_t *self, hbm_tick_t t)
 {
     const hbm_pc_t *a = &self->pc[0], *b = &self->pc[1];
-    return (t & 1) == 0 && hbm_min(a->column_at, b->column_at) <= t + 2 && self->column_free <= t + 2 &&
+    return hbm_min(a->column_at, b->column_at) <= t + 2 && self->column_free <= t + 2 &&
            hbm_min(a->row_at, b->row_at) > t + 1;
 }
 
@@ -220,8 +230,15 @@ HBM_INLINE int run(hbm_channel_t *self, hbm_until_t until, const bool plain)
             visit_full(self, t);
             continue;
         }
+        if ((t & 1) != 0) {
+            self->now = t;
+            visit_row(self, t);
+            continue;
+        }
         for (;; t += 2) {
-            visit(self, t, true);
+            self->now = t;
+            visit_even(self, t, true);
+            visit_row(self, t);
             if (!streams_on(self, t) || t + 2 >= self->stop || !(self->pc[0].feed.valid & self->pc[1].feed.valid)) {
                 break;
             }
@@ -411,7 +428,7 @@ void hbm_channel_set_conditions(hbm_channel_t *self, int32_t refresh_scale, hbm_
         hbm_pc_t *pc = &self->pc[i];
         pc->feed.gap_256 = gap_256;
         pc->feed.next_256 = gap_256 == 0 ? 0 : pc->feed.next_256;
-        pc->look_at = hbm_min(pc->look_at, hbm_rising(self->now + 1));
+        pc->look_at = hbm_min(pc->look_at, hbm_rising(hbm_max(self->position, self->now + 1)));
         hbm_refresh_rescale(pc, self->device, self->policies, refresh_scale, self->now < 0);
     }
     if (self->cycle != NULL) {

@@ -38,7 +38,7 @@ typedef struct {
     hbm_power_state_t power;
     struct hbm_cycle *cycle; /* see step_sleep.h; NULL: sleep is not skipped */
     hbm_log_t log;
-    int error;           /* sticky: HBM_ERR_NO_MEMORY of the log */
+    int error;           /* sticky: HBM_ERR_NO_MEMORY of the log, HBM_ERR_BAD_POLICY */
 } hbm_channel_t;
 
 /* How far a run goes. */

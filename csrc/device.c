@@ -121,3 +121,15 @@ out:
 }
 
 void hbm_device_free(hbm_device_t *self) { free(self); }
+
+int64_t hbm_device_least_refresh_interval(const hbm_device_t *self, bool per_bank)
+{
+    const hbm_device_t *d = self;
+    const int64_t read = d->RCDRD + d->column_reference + d->RTP;
+    const int64_t write = d->RCDWR + d->column_reference + d->WL + d->BL + d->WR;
+    const int64_t row = hbm_max(d->RC, hbm_max(d->RAS, hbm_max(read, write)) + d->RP);
+    const int64_t bank = (d->RFCpb + row + d->banks - 1) / d->banks;
+
+    /* REFpb start on rising edges, at most four of them in a tFAW; one tick more, so that what is behind can catch up. */
+    return per_bank ? hbm_max(hbm_max(hbm_rising(d->RREFD), (d->FAW + 3) / 4) + 1, bank) : d->RFCab + row;
+}

@@ -73,6 +73,9 @@ HBM_API const char *hbm_device_field_text(int32_t i);
 /* On HBM_ERR_BAD_DEVICE *bad_field is the index of the offending value. */
 HBM_API int hbm_device_create(const int64_t *values, int32_t n, hbm_device_t **out, int32_t *bad_field);
 HBM_API void hbm_device_free(hbm_device_t *self);
+/* Ticks from one REFpb (per_bank) or REFab to the next that refresh takes at least, and one row that is opened, used and
+ * closed between two refreshes of its bank. */
+HBM_API int64_t hbm_device_least_refresh_interval(const hbm_device_t *self, bool per_bank);
 
 /* ---- probe: the timing tables by themselves; the caller owns the clock ---- */
 typedef struct hbm_probe hbm_probe_t;

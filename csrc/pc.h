@@ -27,6 +27,8 @@ typedef struct {
     bool behind;      /* since a sleep: what is owed waits for empty queues */
     int64_t streak;   /* REF in a row that came on time, with no ACT between; see idle.h */
     int64_t acts_seen;
+    int64_t served_seen;
+    int64_t unserved; /* REF and RFM in a row while requests wait */
     int32_t raa[HBM_MAX_BANKS];
 } hbm_refresh_state_t;
 
@@ -106,6 +108,12 @@ typedef struct hbm_pc {
     hbm_tick_t power_since; /* up to here the time is counted */
     const hbm_channel_input_t *record;
 } hbm_pc_t;
+
+/* Entries that have left the queues. */
+HBM_INLINE int64_t hbm_pc_served(const hbm_pc_t *self)
+{
+    return self->age - self->queue[HBM_READ].count - self->queue[HBM_WRITE].count;
+}
 
 HBM_INLINE bool hbm_pc_idle(const hbm_pc_t *self)
 {

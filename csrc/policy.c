@@ -60,12 +60,9 @@ const hbm_policy_info_t *hbm_policy_info(int32_t i)
 
 bool hbm_policies_refresh_fits(const hbm_policies_t *self, const hbm_device_t *device, int32_t scale)
 {
-    const bool per_bank = self->refresh->per_bank;
-    const int64_t interval = (per_bank ? device->REFIpb : device->REFI) / scale;
-    const int64_t busy = per_bank ? hbm_max(device->RREFD, (device->RFCpb + device->RP) / device->banks)
-                                  : device->RFCab + device->RP;
+    const int64_t interval = (self->refresh->per_bank ? device->REFIpb : device->REFI) / scale;
 
-    return !self->refresh->active || interval > busy;
+    return !self->refresh->active || interval >= hbm_device_least_refresh_interval(device, self->refresh->per_bank);
 }
 
 int hbm_policies_init(hbm_policies_t *self, const hbm_policy_t *config, const hbm_device_t *device)

@@ -169,7 +169,7 @@ hbm_tick_t hbm_refresh_earliest(const hbm_pc_t *pc, const hbm_device_t *device, 
 
 static void lower(int32_t *count, int64_t by) { *count = *count > by ? (int32_t)(*count - by) : 0; }
 
-void hbm_refresh_issued(hbm_pc_t *pc, const hbm_device_t *device, int command, int bank)
+int hbm_refresh_issued(hbm_pc_t *pc, const hbm_device_t *device, int command, int bank)
 {
     hbm_refresh_state_t *r = &pc->refresh;
 
@@ -190,4 +190,7 @@ void hbm_refresh_issued(hbm_pc_t *pc, const hbm_device_t *device, int command, i
     }
     r->behind = r->behind && r->owed >= 1;
     pc->blocked = 0;
+    r->unserved = hbm_pc_idle(pc) || hbm_pc_served(pc) != r->served_seen ? 0 : r->unserved + 1;
+    r->served_seen = hbm_pc_served(pc);
+    return r->unserved > HBM_STARVED_REFRESHES ? HBM_ERR_BAD_POLICY : 0;
 }

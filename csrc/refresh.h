@@ -5,6 +5,8 @@
 
 #include "policy.h"
 
+enum { HBM_STARVED_REFRESHES = 4096 };
+
 void hbm_refresh_init(hbm_pc_t *pc, const hbm_device_t *device, const hbm_policies_t *policies);
 /* tREFI is divided by `scale` from the next refresh due on; at the start of a run from the first one on. */
 void hbm_refresh_rescale(hbm_pc_t *pc, const hbm_device_t *device, const hbm_policies_t *policies, int32_t scale,
@@ -48,7 +50,7 @@ HBM_INLINE void hbm_refresh_look(hbm_pc_t *pc, const hbm_device_t *device, const
 int hbm_refresh_wanted(const hbm_pc_t *pc, int *bank);
 /* Earliest tick of that command by the timing rules, on its clock edge. */
 hbm_tick_t hbm_refresh_earliest(const hbm_pc_t *pc, const hbm_device_t *device, int command, int bank);
-/* Bookkeeping after a REF or RFM issued. */
-void hbm_refresh_issued(hbm_pc_t *pc, const hbm_device_t *device, int command, int bank);
+/* Bookkeeping after a REF or RFM issued.  HBM_ERR_BAD_POLICY: requests wait, and refresh is all that happens. */
+int hbm_refresh_issued(hbm_pc_t *pc, const hbm_device_t *device, int command, int bank);
 
 #endif

@@ -5,12 +5,16 @@
 #include "account.h"
 #include "step_look.h"
 
-/* A lower bound of the next column command in this direction, after one at t: tCCDS and the tRCD of the banks with hits. */
-HBM_INLINE hbm_tick_t next_column(const hbm_pc_t *pc, const hbm_device_t *d, hbm_tick_t t, const bool is_write)
+/* A lower bound of the next column command in this direction, after one of `bank` at t: tCCDS and the tRCD of the banks with
+ * hits.  That of the bank itself is over. */
+HBM_INLINE hbm_tick_t next_column(const hbm_pc_t *pc, const hbm_device_t *d, int bank, hbm_tick_t t, const bool is_write)
 {
     const hbm_tick_t *ok = is_write ? pc->timing.wr_ok : pc->timing.rd_ok;
     hbm_tick_t soonest = HBM_NEVER;
 
+    if (pc->queue[is_write].hit_banks & hbm_bit(bank)) {
+        return hbm_rising(t + d->CCDS);
+    }
     for (uint64_t m = pc->queue[is_write].hit_banks; m != 0; m &= m - 1) {
         soonest = hbm_min(soonest, ok[hbm_lowest(m)]);
     }
@@ -74,7 +78,7 @@ HBM_INLINE void issue_column(hbm_channel_t *self, hbm_pc_t *pc, int bank, hbm_ti
     self->column_free = t + d->column_ticks;
     self->column_first = pc->other;
     pc->look_at = t + 2;
-    pc->column_at = next_column(pc, d, t, is_write);
+    pc->column_at = next_column(pc, d, bank, t, is_write);
     if (!(q->hit_banks & hbm_bit(bank)) && (q->other_banks & hbm_bit(bank))) {
         want_precharge(pc, bank, t);
     }

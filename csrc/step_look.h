@@ -127,12 +127,16 @@ HBM_INLINE bool accept_one(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t, hbm_
     const hbm_feed_t *f = &pc->feed;
     const int direction = f->is_write, bank = f->bank;
     hbm_queue_t *q = &pc->queue[direction];
-    const bool hit = pc->open_row[bank] == f->row;
-    hbm_list_t *list = hit ? &q->hits[bank] : &q->others[bank];
+    const bool may_forward = direction == HBM_READ && pc->queue[HBM_WRITE].count > 0;
+    hbm_list_t *list;
     hbm_entry_t *e;
+    bool hit;
 
+    if (hbm_queue_full(q) && !may_forward) {
+        return false;
+    }
     if (direction == HBM_READ) {
-        if (pc->queue[HBM_WRITE].count > 0 && pc->filter[hbm_filter_slot(bank, f->row, f->column)] != 0 &&
+        if (may_forward && pc->filter[hbm_filter_slot(bank, f->row, f->column)] != 0 &&
             hbm_queue_holds(&pc->queue[HBM_WRITE], bank, f->row, f->column)) {
             forward(self, pc, t);
             goto accepted;
@@ -142,14 +146,13 @@ HBM_INLINE bool accept_one(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t, hbm_
             return false;
         }
     } else {
-        if (hbm_queue_full(q)) {
-            return false;
-        }
         pc->filter[hbm_filter_slot(bank, f->row, f->column)]++;
         if (self->tally != NULL) { /* posted: the host is free of it one CK later */
             self->tally[f->tag].end_tick = hbm_max(self->tally[f->tag].end_tick, t + 2);
         }
     }
+    hit = pc->open_row[bank] == f->row;
+    list = hit ? &q->hits[bank] : &q->others[bank];
     if (HBM_LIKELY(list->head != HBM_NIL)) {
         e = hbm_queue_append(q, list, bank, pc->age++, f->row, f->column);
     } else {
@@ -194,8 +197,11 @@ HBM_INLINE void look(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t, const bool
     }
     pc->look_at = next;
     pc->looked = t;
-    reads = pc->queue[HBM_READ].count;
     writes = pc->queue[HBM_WRITE].count;
+    if ((writes | pc->direction) == 0) {
+        return; /* reads alone stay so */
+    }
+    reads = pc->queue[HBM_READ].count;
     if (pc->direction == HBM_READ ? writes > 0 && (reads == 0 || writes >= c->write_high)
                                   : writes <= c->write_low && (writes == 0 || reads > 0)) {
         pc->direction = 1 - pc->direction;

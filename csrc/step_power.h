@@ -210,8 +210,11 @@ static void power_step(hbm_channel_t *self, hbm_tick_t t)
         self->power.at = next_power(self, t, &command, &pc);
     }
     self->power.at = hbm_rising(hbm_max(self->power.at, t + 1));
-    for (int i = 0; i < self->n_pc && self->power.held && is_waiting(self); i++) {
-        self->pc[i].look_at = hbm_min(self->pc[i].look_at, t + 2); /* what was held may be chosen then */
+    if (self->power.held && (is_waiting(self) || self_refresh_due(self, idle_since(self)) > t + 2)) {
+        /* A request came, which may have been served at once: what was held may be chosen on the next even tick. */
+        for (int i = 0; i < self->n_pc; i++) {
+            self->pc[i].look_at = hbm_min(self->pc[i].look_at, hbm_rising(t + 1));
+        }
     }
 }
 

@@ -112,7 +112,10 @@ static void issue_refresh(hbm_channel_t *self, hbm_pc_t *pc, int command, int ba
         break;
     }
     if (command != HBM_CMD_PREAB) {
-        hbm_refresh_issued(pc, d, command, bank);
+        if (hbm_refresh_issued(pc, d, command, bank) != 0) {
+            self->error = HBM_ERR_BAD_POLICY;
+            self->stop = HBM_LONG_AGO;
+        }
         count_quiet(pc, t);
         pc->look_at = hbm_min(pc->look_at, t + 2);
         pc->column_at = hbm_min(pc->column_at, t + 2);

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from hbmmodel.thermal.trips import Trips as Trips
     from hbmmodel.trace import Trace as Trace
     from hbmmodel.trace import read_trace as read_trace
+    from hbmmodel.trace.capture import capture as capture
     from hbmmodel.trace.shipped import demo_capture as demo_capture
 
 __version__ = "0.1.0"
@@ -53,6 +54,7 @@ __all__ = [
     "Trace",
     "Trips",
     "__version__",
+    "capture",
     "check",
     "demo_capture",
     "device",
@@ -79,6 +81,7 @@ _HOME = {
     "System": "hbmmodel.system",
     "Trace": "hbmmodel.trace",
     "Trips": "hbmmodel.thermal.trips",
+    "capture": "hbmmodel.trace.capture",
     "check": "hbmmodel.check",
     "demo_capture": "hbmmodel.trace.shipped",
     "device": "hbmmodel.device",

@@ -2,6 +2,7 @@
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 cdef extern from "hbm.h" nogil:
+    int HBM_ERR_BAD_POLICY
     ctypedef struct hbm_device_t:
         pass
     ctypedef struct hbm_map_t:
@@ -110,6 +111,7 @@ cdef extern from "hbm.h" nogil:
     const char *hbm_device_field_text(int32_t i)
     int hbm_device_create(const int64_t *values, int32_t n, hbm_device_t **out, int32_t *bad_field)
     void hbm_device_free(hbm_device_t *self)
+    int64_t hbm_device_least_refresh_interval(const hbm_device_t *self, bint per_bank)
 
     int hbm_map_create(const hbm_device_t *device, int32_t stacks, const hbm_piece_t *pieces, int32_t n_pieces,
                        const hbm_xor_t *xors, int32_t n_xors, hbm_map_t **out)

@@ -32,6 +32,12 @@ cdef int raise_for(int code, str detail) except -1:
     raise BY_CODE.get(code, HbmInternalError)(message)
 
 
+cdef int raise_of_run(int code) except -1:
+    """The same for what runs a system: there a policy fails only in one way."""
+    return raise_for(code, "" if code != HBM_ERR_BAD_POLICY else
+                     "requests wait and the device only refreshes; lengthen tREFI, or shorten tRFC or tRREFD")
+
+
 def device_fields():
     """Names of the device's numbers, in the core's order."""
     return [hbm_device_field_name(i).decode() for i in range(hbm_device_n_fields())]
@@ -119,6 +125,10 @@ cdef class CoreDevice:
             raise_for(code, "" if bad < 0 else
                       f"{names[bad]} = {ticks[names[bad]]} ({hbm_device_field_text(bad).decode()})")
         self.ticks = dict(ticks)
+
+    def least_refresh_interval(self, bint per_bank):
+        """Ticks between two REFpb (or REFab) that leave time for one row between two refreshes of its bank."""
+        return hbm_device_least_refresh_interval(self.ptr, per_bank)
 
     def __dealloc__(self):
         hbm_device_free(self.ptr)
@@ -298,7 +308,9 @@ cdef class CoreSystem:
         finally:
             self.leave()
         if code != 0:
-            raise_for(code, "" if bad < 0 else
+            if bad < 0:
+                raise_of_run(code)
+            raise_for(code,
                       f"record {first_record + bad}: address {address[bad]:#x} is not below the capacity "
                       f"{self.map.capacity_bytes:#x}; check the trace's base or pass wrap=True")
 
@@ -365,7 +377,7 @@ cdef class CoreSystem:
         finally:
             self.leave()
         if code != 0:
-            raise_for(code, "")
+            raise_of_run(code)
         return operation, end
 
     def next_start(self):
@@ -382,7 +394,7 @@ cdef class CoreSystem:
         finally:
             self.leave()
         if code != 0:
-            raise_for(code, "")
+            raise_of_run(code)
 
     def forget(self):
         """What is in flight is no more waited for; it still has to be run."""
@@ -410,7 +422,7 @@ cdef class CoreSystem:
         finally:
             self.leave()
         if code != 0:
-            raise_for(code, "")
+            raise_of_run(code)
         return busy, ahead
 
     def stand_at_border(self):
@@ -423,7 +435,7 @@ cdef class CoreSystem:
         finally:
             self.leave()
         if code != 0:
-            raise_for(code, "")
+            raise_of_run(code)
 
     def set_conditions(self, int32_t stack, int32_t refresh_scale, int64_t gap_256):
         """Refresh rate and pace of a stack from now on, at a border or before the first input."""
@@ -458,7 +470,7 @@ cdef class CoreSystem:
         finally:
             self.leave()
         if code != 0:
-            raise_for(code, "")
+            raise_of_run(code)
         return end
 
     def counters(self):

@@ -63,7 +63,7 @@ def run_channel(dict ticks not None, dict policy not None, arrival, is_write, ba
         with nogil:
             code = hbm_channel_run_execute(run, &end)
         if code != 0:
-            raise_for(code, "")
+            raise_of_run(code)
         names = counter_names()
         counters = np.zeros((2, len(names)), dtype=np.int64)
         table = counters

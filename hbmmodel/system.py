@@ -210,6 +210,22 @@ class Controller:
         return postpone, self.refresh_pull_in
 
 
+def least_refresh_interval(ticks: Mapping[str, int], banks: int, per_bank: bool) -> int:
+    """Ticks between two REFpb (or REFab) that leave time for one row between two refreshes of its bank.
+
+    Repeats ``hbm_device_least_refresh_interval`` of the core, so that a system can be described without loading it.
+
+    Source: ``docs/model/controller.md``, section *Refresh*.
+    """
+    t = ticks
+    read = t["RCDRD"] + t["column_reference"] + t["RTP"]
+    write = t["RCDWR"] + t["column_reference"] + t["WL"] + t["BL"] + t["WR"]
+    row = max(t["RC"], max(t["RAS"], read, write) + t["RP"])
+    if not per_bank:
+        return t["RFCab"] + row
+    return max(t["RREFD"] + t["RREFD"] % 2 + 1, -(-t["FAW"] // 4) + 1, -(-(t["RFCpb"] + row) // banks))
+
+
 @dataclass(frozen=True)
 class System:
     """One or more stacks of a device behind one kind of controller.
@@ -339,23 +355,21 @@ class System:
             The interval is no longer than what a refresh takes of it.
         """
         ticks = self.device.ticks()
-        banks = self.device.organisation.banks
-        if self.controller.refresh == "per_bank":
-            name, interval = "tREFIpb", ticks["REFIpb"] // scale
-            busy = max(ticks["RREFD"], (ticks["RFCpb"] + ticks["RP"]) // banks)
-        elif self.controller.refresh == "all_bank":
-            name, interval, busy = "tREFI", ticks["REFI"] // scale, ticks["RFCab"] + ticks["RP"]
-        else:
+        if self.controller.refresh == "none":
             if ticks["RAAIMT"] > 0:
                 raise HbmPolicyError(
                     "refresh='none' on a device that needs RFM: it would stop taking ACTs; set rfm=False"
                 )
             return
-        if interval <= busy:
+        per_bank = self.controller.refresh == "per_bank"
+        name = "tREFIpb" if per_bank else "tREFI"
+        interval = ticks[name.removeprefix("t")] // scale
+        least = least_refresh_interval(ticks, self.device.organisation.banks, per_bank)
+        if interval < least:
             raise HbmPolicyError(
-                f"{name} x {1 / scale:g} is {float(interval * self.tick_ps / 1000):g} ns, and a "
-                f"refresh takes {float(busy * self.tick_ps / 1000):g} ns of it: the device would only refresh; "
-                "refresh less often (refresh_multiplier, cooler stacks), or change the device's refresh times"
+                f"{name} x {1 / scale:g} is {float(interval * self.tick_ps / 1000):g} ns, and "
+                f"a refresh and the use of one row take {float(least * self.tick_ps / 1000):g} ns: the device would "
+                "only refresh; refresh less often (refresh_multiplier, cooler stacks), or change its refresh times"
             )
 
     def _check_power_states(self) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -48,7 +49,10 @@ def run_cli(argv: Sequence[str]) -> int:
     from hbmmodel.errors import HbmError, HbmInternalError
 
     try:
-        code = cli.main(args=list(argv), prog_name="hbmmodel", standalone_mode=False)
+        with warnings.catch_warnings():
+            warnings.showwarning = _tell_warning
+            warnings.filterwarnings("default", category=UserWarning)
+            code = cli.main(args=list(argv), prog_name="hbmmodel", standalone_mode=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else EXIT_OK
     except click.exceptions.NoArgsIsHelpError as error:
@@ -76,6 +80,11 @@ def run_cli(argv: Sequence[str]) -> int:
             "HBMMODEL_TRACEBACK=1 prints",
             EXIT_INTERNAL,
         )
+
+
+def _tell_warning(message: Warning | str, *_: object, **__: object) -> None:
+    """A warning as one line on stderr, without the place in the code."""
+    print(f"hbmmodel: note: {' '.join(str(message).split())}", file=sys.stderr)
 
 
 def _tell(message: str, code: int) -> int:

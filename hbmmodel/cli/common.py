@@ -16,6 +16,7 @@ import click
 if TYPE_CHECKING:
     from hbmmodel.system import System
     from hbmmodel.trace import OpTrace, RequestTrace
+    from hbmmodel.trace.pages import Pages
 
 __all__ = [
     "DEFAULT_DEVICE",
@@ -38,7 +39,14 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON i
 
 
 def read_options(function: F) -> F:
-    """Add the options that say how a trace is read: ``phases`` and ``clock_ns``."""
+    """Add the options that say how a trace is read: the arguments of `open_trace`."""
+    other = click.option(
+        "--with",
+        "with_file",
+        default=None,
+        metavar="FILE",
+        help="The other file of a pair: the execution trace to a Kineto file, or the reverse.",
+    )
     phase = click.option(
         "--phase",
         "phases",
@@ -53,7 +61,37 @@ def read_options(function: F) -> F:
         metavar="NS",
         help="Clock of a trace that counts cycles [default: 1].",
     )
-    return phase(clock(function))
+    rewrite = click.option(
+        "--rewrite",
+        "rewrites",
+        multiple=True,
+        metavar="PASS",
+        help="Rewrite a capture, as kv=paged or tensor_parallel=8; may be repeated, in order. "
+        "--rewrite list shows all.",
+        callback=_list_rewrites,
+    )
+    pages = click.option(
+        "--pages",
+        default=None,
+        metavar="ORDER",
+        help="Where pages of a capture lie: sequential, shuffled, or shuffled:4096 for another page size.",
+    )
+    return other(phase(clock(rewrite(pages(function)))))
+
+
+def _list_rewrites(context: click.Context, option: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
+    """Show the passes instead of running, if that is asked for."""
+    del option
+    if value == ("list",):
+        from dataclasses import fields
+
+        from hbmmodel.trace.rewrite import PASSES
+
+        for name, made in PASSES.items():
+            known = ", ".join(field.name for field in fields(made))
+            click.echo(f"{name:<18} {known:<24} {(made.__doc__ or '').splitlines()[0]}")
+        context.exit()
+    return value
 
 
 def system_options(
@@ -98,27 +136,58 @@ def system_options(
 
 
 def open_trace(
-    name: str, *, format: str | None = None, phases: Sequence[str] = (), clock_ns: float | None = None
+    name: str,
+    *,
+    format: str | None = None,
+    with_file: str | None = None,
+    phases: Sequence[str] = (),
+    clock_ns: float | None = None,
+    rewrites: Sequence[str] = (),
+    pages: str | None = None,
 ) -> RequestTrace | OpTrace:
     """The trace that an argument names: a file, or ``workload:GENERATOR,ARGUMENT=VALUE,...``.
 
     Raises
     ------
     click.UsageError
-        An option of files is given with a workload.
+        An option of files is given with a workload, or one of captures with another file.
     HbmError
         The file cannot be read, or the workload not be made.
     """
-    if not name.startswith("workload:"):
-        from hbmmodel.trace import read_trace
+    if name.startswith("workload:"):
+        if any(option is not None for option in (format, with_file, clock_ns, pages)) or rewrites:
+            raise click.UsageError(f"{name} is no file; leave out the options that say how files are read")
+        from hbmmodel.workload.spec import from_spec
 
-        return read_trace(name, format=format, phase=tuple(phases) or None, clock_ns=clock_ns)
-    if format is not None or clock_ns is not None:
-        raise click.UsageError(f"{name} is no file; leave out the options that say how files are read")
-    from hbmmodel.workload.spec import from_spec
+        made = from_spec(name)
+        return made.select(tuple(phases)) if phases else made
+    from hbmmodel.trace import read_trace
 
-    made = from_spec(name)
-    return made.select(tuple(phases)) if phases else made
+    phase = tuple(phases) or None
+    trace = read_trace(
+        name, format=format, with_=with_file, phase=phase, clock_ns=clock_ns, pages=_pages(pages)
+    )
+    if rewrites:
+        from hbmmodel.trace.records import RecordedTrace
+        from hbmmodel.trace.rewrite import parse_all
+
+        passes = parse_all(rewrites)
+        if not isinstance(trace, RecordedTrace):
+            raise click.UsageError(f"--rewrite changes the operations of a capture; {name} is {trace.format}")
+        trace = trace.rewritten(*passes)
+    return trace
+
+
+def _pages(text: str | None) -> Pages | None:
+    """``ORDER`` or ``ORDER:BYTES``."""
+    if text is None:
+        return None
+    from hbmmodel.trace.pages import Pages
+
+    order, _, size = text.partition(":")
+    if size and not size.isdecimal():
+        raise click.UsageError(f"--pages {text!r} is not ORDER or ORDER:BYTES, as in --pages shuffled:4096")
+    return Pages(order, int(size[:20])) if size else Pages(order)
 
 
 def parse_settings(settings: Sequence[str]) -> dict[str, Any]:

@@ -11,7 +11,8 @@ __all__ = ["command"]
 
 @click.command("convert")
 @click.argument("source", metavar="SRC")
-@click.argument("target", metavar="DST")
+@click.argument("target", metavar="[DST]", required=False)
+@click.option("-o", "--output", default=None, metavar="DST", help="The same as the argument DST.")
 @click.option(
     "--format", "target_format", default=None, metavar="NAME", help="Format of DST [default: by name]."
 )
@@ -36,22 +37,39 @@ __all__ = ["command"]
 @json_option
 def command(
     source: str,
-    target: str,
+    target: str | None,
     target_format: str | None,
     source_format: str | None,
+    output: str | None,
+    with_file: str | None,
     phases: tuple[str, ...],
     clock_ns: float | None,
+    rewrites: tuple[str, ...],
+    pages: str | None,
     burst_bytes: int,
     gb_per_s: float | None,
     launch_ns: float,
     as_json: bool,
 ) -> None:
-    """Convert the trace SRC to DST; operations are expanded to bursts, DST appears only when complete."""
+    """Convert the trace SRC to DST, which appears only when complete.
+
+    Operations are expanded to bursts, unless DST is .hbmop, which keeps them.
+    """
     from hbmmodel.trace import convert
 
+    if (target is None) == (output is None):
+        raise click.UsageError("name one file to write, as DST or with -o")
     written = convert(
-        open_trace(source, format=source_format, phases=phases, clock_ns=clock_ns),
-        target,
+        open_trace(
+            source,
+            format=source_format,
+            with_file=with_file,
+            phases=phases,
+            clock_ns=clock_ns,
+            rewrites=rewrites,
+            pages=pages,
+        ),
+        str(target or output),
         target_format,
         burst_bytes=burst_bytes,
         gb_per_s=gb_per_s,
@@ -61,4 +79,5 @@ def command(
     if as_json:
         echo_json(written)
     else:
-        click.echo(f"{written['path']}: {written['requests']} requests as {written['format']}")
+        kind = "operations" if "operations" in written else "requests"
+        click.echo(f"{written['path']}: {written[kind]} {kind} as {written['format']}")

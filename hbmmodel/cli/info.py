@@ -18,9 +18,14 @@ __all__ = ["command"]
 @click.option(
     "--format", "format_name", default=None, metavar="NAME", help="Trace format [default: by content]."
 )
+@click.option(
+    "--with", "with_file", default=None, metavar="FILE", help="The other file of a pair, as of convert."
+)
 @json_option
-def command(target: str | None, policies: bool, keys: bool, format_name: str | None, as_json: bool) -> None:
-    """Describe TRACE, the saved result in DIR, the policies, or the keys of a summary."""
+def command(
+    target: str | None, policies: bool, keys: bool, format_name: str | None, with_file: str | None, as_json: bool
+) -> None:
+    """Describe TRACE (or a memory snapshot), the saved result in DIR, the policies, or the keys of a summary."""
     if (target is not None) + policies + keys != 1:
         raise click.UsageError("give one of TRACE, DIR, --policies or --keys")
     if policies:
@@ -32,7 +37,7 @@ def command(target: str | None, policies: bool, keys: bool, format_name: str | N
         if Path(target).is_dir():
             _result(target, as_json)
         else:
-            _trace(target, format_name, as_json)
+            _trace(target, format_name, with_file, as_json)
 
 
 def _policies(as_json: bool) -> None:
@@ -89,11 +94,17 @@ def _result(directory: str, as_json: bool) -> None:
         click.echo(f"{key.ljust(width)}  {text}")
 
 
-def _trace(path: str, format_name: str | None, as_json: bool) -> None:
-    trace = open_trace(path, format=format_name)
-    described = trace.info()
-    if (workload := getattr(trace, "workload", None)) is not None:
-        described["workload"] = dict(workload)
+def _trace(path: str, format_name: str | None, with_file: str | None, as_json: bool) -> None:
+    from hbmmodel.trace import read_snapshot
+    from hbmmodel.trace.detect import SNAPSHOT, detect
+
+    if format_name is None and not path.startswith("workload:") and detect(path) == SNAPSHOT:
+        described = read_snapshot(path).info()
+    else:
+        trace = open_trace(path, format=format_name, with_file=with_file)
+        described = trace.info()
+        if (workload := getattr(trace, "workload", None)) is not None:
+            described["workload"] = dict(workload)
     if as_json:
         echo_json(described)
         return

@@ -93,8 +93,11 @@ def command(
     order: str,
     l2_bytes: int | None,
     request_bytes: int | None,
+    with_file: str | None,
     phases: tuple[str, ...],
     clock_ns: float | None,
+    rewrites: tuple[str, ...],
+    pages: str | None,
     wrap: bool,
     threads: int | None,
     thermal: str | None,
@@ -130,7 +133,15 @@ def command(
     from hbmmodel.sim import simulate
 
     assert trace is not None
-    loaded = open_trace(trace, format=format_name, phases=phases, clock_ns=clock_ns)
+    loaded = open_trace(
+        trace,
+        format=format_name,
+        with_file=with_file,
+        phases=phases,
+        clock_ns=clock_ns,
+        rewrites=rewrites,
+        pages=pages,
+    )
     result = simulate(
         system,
         loaded,

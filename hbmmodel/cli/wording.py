@@ -13,6 +13,7 @@ __all__ = ["in_options"]
 _OPTIONS = (
     (r"(the name does not tell the format; )pass format= ?", r"\1give --format "),
     (r"pass format= ?", "give {read_format} "),
+    (r"\(with_=\.\.\., --with FILE\)", "(--with FILE)"),
     (r"wrap=True", "--wrap"),
     (r"use mode='(\w+)'", r"use --mode \1"),
     (r"raise gb_per_s", "raise --gb-per-s"),

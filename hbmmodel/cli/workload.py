@@ -7,53 +7,9 @@ from typing import Any
 
 import click
 
-from hbmmodel.cli.common import echo_json, json_option
+from hbmmodel.cli.common import echo_json, json_option, listing_group
 
 __all__ = ["command"]
-
-
-@click.group("workload", invoke_without_command=True)
-@json_option
-@click.pass_context
-def command(ctx: click.Context, as_json: bool) -> None:
-    """List the workloads and models that need no trace, or show a model.
-
-    A workload stands where a trace stands: hbmmodel run workload:decode,model=llama-3.1-70b,batch=16,tensor_parallel=8
-    """
-    if ctx.invoked_subcommand is None:
-        _list(as_json)
-    elif as_json:
-        raise click.UsageError("--json belongs behind the subcommand: hbmmodel workload show NAME --json", ctx)
-
-
-@command.command("show")
-@click.argument("name", metavar="MODEL")
-@json_option
-def show_command(name: str, as_json: bool) -> None:
-    """Show a model, or a .toml file: dimensions, parameters by kind of tensor, bytes, sources."""
-    from hbmmodel.workload.configs import model, model_file
-
-    found, file = model(name), model_file(name)
-    counts = found.parameter_counts()
-    shown: dict[str, Any] = {
-        **found.to_dict(),
-        "parameters": found.parameters,
-        "active_parameters": found.active_parameters,
-        "weight_bytes": found.weight_bytes,
-        "kv_bytes_per_token": found.kv_bytes_per_token,
-        "source": list(file.source),
-        "notes": file.notes,
-    }
-    if as_json:
-        echo_json({**shown, "parameters_by_tensor": counts})
-        return
-    for key, value in shown.items():
-        if isinstance(value, dict):
-            value = ", ".join(f"{k} {v}" for k, v in value.items())
-        click.echo(f"{key}: {', '.join(value) if isinstance(value, list) else '-' if value in (None, '') else value}")
-    click.echo("parameters_by_tensor:")
-    for key, count in counts.items():
-        click.echo(f"  {key}: {count}")
 
 
 def _list(as_json: bool) -> None:
@@ -95,6 +51,45 @@ def _list(as_json: bool) -> None:
     )
     header = ("model", "parameters, 10^9", "of a token", "weights, GB", "KV bytes per token")
     click.echo("\n".join(render_grid(Grid(header, rows))))
+
+
+command = listing_group(
+    "workload",
+    text="List the workloads and models that need no trace, or show a model. A workload stands where a trace stands: "
+    "hbmmodel run workload:decode,model=llama-3.1-70b,batch=16,tensor_parallel=8",
+    list_text="List the workloads and models.",
+    show=_list,
+)
+
+
+@command.command("show")
+@click.argument("name", metavar="MODEL")
+@json_option
+def show_command(name: str, as_json: bool) -> None:
+    """Show a model, or a .toml file: dimensions, parameters by kind of tensor, bytes, sources."""
+    from hbmmodel.workload.configs import model, model_file
+
+    found, file = model(name), model_file(name)
+    counts = found.parameter_counts()
+    shown: dict[str, Any] = {
+        **found.to_dict(),
+        "parameters": found.parameters,
+        "active_parameters": found.active_parameters,
+        "weight_bytes": found.weight_bytes,
+        "kv_bytes_per_token": found.kv_bytes_per_token,
+        "source": list(file.source),
+        "notes": file.notes,
+    }
+    if as_json:
+        echo_json({**shown, "parameters_by_tensor": counts})
+        return
+    for key, value in shown.items():
+        if isinstance(value, dict):
+            value = ", ".join(f"{k} {v}" for k, v in value.items())
+        click.echo(f"{key}: {', '.join(value) if isinstance(value, list) else '-' if value in (None, '') else value}")
+    click.echo("parameters_by_tensor:")
+    for key, count in counts.items():
+        click.echo(f"  {key}: {count}")
 
 
 def _text(default: object) -> str:

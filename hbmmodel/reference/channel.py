@@ -18,9 +18,12 @@ from hbmmodel.reference.queues import Entry, Queue, Request
 from hbmmodel.reference.refresh import RefreshEngine
 from hbmmodel.reference.timing import COLUMN_COMMANDS, Bus, Command, Event, History
 
+REFRESHES = (Command.REFab, Command.REFpb, Command.RFMab, Command.RFMpb)
+STARVED_REFRESHES = 4096
+
 
 class DeadlockError(RuntimeError):
-    """The channel did not finish its input within the allowed number of ticks."""
+    """The channel did not finish its input within the allowed number of ticks, or only refreshes."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +128,7 @@ class PseudoChannel:
         self.done: list[int] = [-1] * len(requests)
         self.forwarded: list[bool] = [False] * len(requests)
         self.row_hits = self.row_misses = self.row_conflicts = 0
+        self.in_vain = 0  # REF and RFM in a row while requests waited
         self.data_free = self.nonempty_since = self.lost_power_state = 0
 
     def any_open(self) -> bool:
@@ -313,6 +317,12 @@ class PseudoChannel:
             raise AssertionError(f"{command.name} to bank {bank} is illegal at tick {tick}")
         self.history.record(command, bank, row, tick)
         self.refresh.record(command, bank)
+        if command in COLUMN_COMMANDS:
+            self.in_vain = -1
+        elif command in REFRESHES:
+            self.in_vain = self.in_vain + 1 if self.reads or self.writes else 0
+            if self.in_vain > STARVED_REFRESHES:
+                raise DeadlockError(f"requests wait, and the last {self.in_vain} refreshes left no time for them")
 
     def _count(self, command: Command, entry: Entry) -> None:
         """Count an entry once, by the first command it causes."""
@@ -362,7 +372,7 @@ def simulate_channel(
     ValueError
         When the inputs do not fit the device.
     DeadlockError
-        When `max_ticks` did not suffice.
+        When `max_ticks` did not suffice, or refresh leaves no time for the requests that wait.
 
     Source
     ------

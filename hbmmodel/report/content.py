@@ -410,6 +410,10 @@ def _assumptions(result: Result) -> Section:
         sentences.append(f"Refresh interval x {system.refresh_multiplier:g}, as for a hot device.")
     if c.refresh == "none":
         sentences.append("Refresh is off: a real device would lose its data.")
+    if result.trace.get("rewrites"):
+        sentences.append(f"The trace was rewritten: {', '.join(result.trace['rewrites'])}.")
+    if result.trace.get("pages", "sequential") != "sequential":
+        sentences.append(f"Pages of the memory: {result.trace['pages']}.")
     if s["random_gathers"]:
         sentences.append(
             f"Gathers without recorded indices, theirs drawn at random: {count_text(s['random_gathers'])}."

@@ -67,7 +67,7 @@ class Dependences:
         """Take the next operation of the program; returns its number."""
         member = _Member()
         for access in operation.accesses:
-            (member.writes if access.is_write else member.reads).append(access.span)
+            (member.writes if access.is_write else member.reads).append(access.program_span)
         for number, earlier in self._members.items():
             if (
                 operation.after_all

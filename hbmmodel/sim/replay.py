@@ -197,6 +197,8 @@ class Replay:
             "bytes_asked": moved.bytes_asked,
             "padding_bytes": padding if cache is None else None,
             "random_gathers": getattr(self.trace, "random_gathers", 0),
+            "rewrites": list(getattr(self.trace, "rewrites", ())),
+            "pages": str(getattr(self.trace, "pages", "sequential")),
             "mode": self.mode,
             "order": self.order,
             "tile_bytes": self.tile_bytes,

@@ -21,7 +21,7 @@ KELVIN = 273.15
 _COLDEST_C, _HOTTEST_C = -KELVIN, 2000.0
 
 
-def check_number(value: object, where: str, low: float, high: float, *, open_low: bool = False) -> float:
+def check_number(value: object, where: str, low: float, high: float) -> float:
     """A finite number in a range, as a float.
 
     Parameters
@@ -32,8 +32,6 @@ def check_number(value: object, where: str, low: float, high: float, *, open_low
         What it is, for the message.
     low, high : float
         The range; both ends belong to it.
-    open_low : bool
-        Whether `low` itself is refused.
 
     Raises
     ------
@@ -42,12 +40,14 @@ def check_number(value: object, where: str, low: float, high: float, *, open_low
     """
     if isinstance(value, bool) or not isinstance(value, Real):
         raise HbmArgumentError(f"{where} = {value!r} is not a number")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:  # a whole number of hundreds of digits
+        number = math.inf
     if not math.isfinite(number):
         raise HbmArgumentError(f"{where} = {number} is not finite")
-    if number < low or number > high or (open_low and number == low):
-        least = f"above {low:g}" if open_low else f"from {low:g}"
-        raise HbmArgumentError(f"{where} = {number:g} is out of range; give a number {least} to {high:g}")
+    if not low <= number <= high:
+        raise HbmArgumentError(f"{where} = {number:g} is out of range; give a number from {low:g} to {high:g}")
     return number
 
 
@@ -78,10 +78,10 @@ class Material:
     k_lateral_w_mk: float | None = None
 
     def __post_init__(self) -> None:
-        check_number(self.k_w_mk, f"material {self.name}: k_w_mk", 0.0, 1e5, open_low=True)
-        check_number(self.cv_j_m3k, f"material {self.name}: cv_j_m3k", 0.0, 1e9, open_low=True)
+        check_number(self.k_w_mk, f"material {self.name}: k_w_mk", 1e-6, 1e5)
+        check_number(self.cv_j_m3k, f"material {self.name}: cv_j_m3k", 1.0, 1e9)
         if self.k_lateral_w_mk is not None:
-            check_number(self.k_lateral_w_mk, f"material {self.name}: k_lateral_w_mk", 0.0, 1e5, open_low=True)
+            check_number(self.k_lateral_w_mk, f"material {self.name}: k_lateral_w_mk", 1e-6, 1e5)
 
     @property
     def lateral_w_mk(self) -> float:
@@ -114,7 +114,7 @@ class Layer:
     source: str | None = None
 
     def __post_init__(self) -> None:
-        check_number(self.thickness_um, f"layer {self.name}: thickness_um", 0.0, 1e5, open_low=True)
+        check_number(self.thickness_um, f"layer {self.name}: thickness_um", 1e-6, 1e5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,8 +170,8 @@ class LayerStack:
     heat_inputs: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
-        check_number(self.width_m, "width_m", 0.0, 10.0, open_low=True)
-        check_number(self.depth_m, "depth_m", 0.0, 10.0, open_low=True)
+        check_number(self.width_m, "width_m", 1e-6, 10.0)
+        check_number(self.depth_m, "depth_m", 1e-6, 10.0)
         if not self.layers:
             raise HbmArgumentError("a stack needs at least one layer")
         names = [layer.name for layer in self.layers]

@@ -100,9 +100,9 @@ class Stack:
         if isinstance(dies, bool) or not isinstance(dies, int) or not 1 <= dies <= MAX_DIES:
             raise HbmArgumentError(f"stack {self.name}: dies = {dies!r} is not a whole number from 1 to {MAX_DIES}")
         for name in _LENGTHS_UM:
-            check_number(getattr(self, name), f"stack {self.name}: {name}", 0.0, 1e5, open_low=True)
+            check_number(getattr(self, name), f"stack {self.name}: {name}", 1e-6, 1e5)
         for name in ("width_mm", "depth_mm"):
-            check_number(getattr(self, name), f"stack {self.name}: {name}", 0.0, 1e3, open_low=True)
+            check_number(getattr(self, name), f"stack {self.name}: {name}", 1e-3, 1e3)
         for name in _MATERIALS:
             if not isinstance(getattr(self, name), Material):
                 raise HbmArgumentError(f"stack {self.name}: {name} is not a Material")

@@ -47,6 +47,8 @@ class Access:
         Offsets of gathered rows [bytes].
     tensor_class : str
         What the bytes are, such as ``"weights"`` or ``"kv"``; ``""`` where the trace does not say.
+    unmapped : tuple of (int, int), optional
+        Span before pages were laid elsewhere; None: they were not.
 
     Examples
     --------
@@ -62,6 +64,7 @@ class Access:
     dims: tuple[tuple[int, int], ...] = ()
     row_offsets: NDArray[np.int64] | None = None
     tensor_class: str = ""
+    unmapped: tuple[int, int] | None = None
 
     @property
     def n_runs(self) -> int:
@@ -85,6 +88,20 @@ class Access:
         else:
             high += sum((count - 1) * stride for count, stride in self.dims)
         return low, high + self.run_bytes
+
+    @property
+    def program_span(self) -> tuple[int, int]:
+        """Span in the addresses that the program knows: those before pages were laid elsewhere [bytes]."""
+        return self.span if self.unmapped is None else self.unmapped
+
+    def run_starts(self) -> NDArray[np.int64]:
+        """Address of every run, in order [bytes]: as many numbers as there are runs."""
+        import numpy as np
+
+        starts = np.zeros(1, np.int64)
+        for count, step in self.dims:
+            starts = (starts[:, None] + np.arange(count, dtype=np.int64) * step).ravel()
+        return self.base_address + (starts if self.row_offsets is None else self.row_offsets)
 
 
 def extent_bytes(shape: Sequence[int], stride: Sequence[int], itemsize: int) -> int:

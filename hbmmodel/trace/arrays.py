@@ -209,6 +209,8 @@ class _ListedOperations(OpTrace):
         hasher = hashlib.sha256()
         for operation in self._operations:
             hasher.update(repr((operation.seq, operation.name, operation.phase)).encode())
+            if operation.after_all:
+                hasher.update(b"after all")
             for access in operation.accesses:
                 rows = access.row_offsets
                 fields = (access.is_write, access.base_address, access.run_bytes, access.dims)

@@ -1,4 +1,4 @@
-"""Which format a trace has, from its first lines; its name is never looked at.
+"""Which format a trace has, from its first bytes or lines; its name is never looked at.
 
 Owns the decision; must not know how a format is read beyond what its first record looks like.
 """
@@ -15,9 +15,9 @@ from hbmmodel.trace.dramsys import Stl
 from hbmmodel.trace.lackey import Lackey
 from hbmmodel.trace.problem import trace_error
 from hbmmodel.trace.ramulator import LoadStore, ReadWrite
-from hbmmodel.trace.source import TEXT_LINE_MAX, open_source, pieces
+from hbmmodel.trace.source import TEXT_LINE_MAX, CutOffError, open_source, pieces
 
-__all__ = ["FORMATS", "detect"]
+__all__ = ["FORMATS", "SNAPSHOT", "detect"]
 
 FORMATS = (
     "hbmop",
@@ -28,12 +28,34 @@ FORMATS = (
     "dramsys-rstl",
     "lackey",
     "parquet",
+    "pytorch-et",
+    "kineto",
+    "chakra",
+    "cutracer",
+    "accelsim",
+    "gem5",
+    "hbmarr",
 )
 """Names that ``read_trace(format=)`` takes."""
 
+SNAPSHOT = "torch-snapshot"
+"""What `detect` calls a memory snapshot, which is no trace: see `hbmmodel.trace.read_snapshot`."""
+
 PARQUET_MAGIC = b"PAR1"
+ZIP_MAGIC = b"PK\x03\x04"
 _LINE_FORMATS = (Dramsim3, LoadStore, ReadWrite, Stl, Lackey)
 _HBMOP = re.compile(rb'\{[^\n]{0,65536}?"hbmop"\s*:')
+# What the first bytes of a file, decompressed, look like; the first that fits is the format.
+_HEADS = (
+    ("hbmop", _HBMOP),
+    ("gem5", re.compile(rb"gem5")),
+    (SNAPSHOT, re.compile(rb"\x80[\x02-\x05](\x95........)?[}]", re.DOTALL)),
+    ("chakra", re.compile(rb"(?:[\x01-\x7f]|[\x80-\xff][\x01-\x7f])\x0a[\x01-\x40][0-9]+\.[0-9]")),
+    ("cutracer", re.compile(rb'\s*\{[^\n]{0,65536}?"type"\s*:\s*"(?:mem|reg|tma|opcode|kernel|callstack|delay)_')),
+    ("kineto", re.compile(rb'\s*\{[^{}]{0,4096}?"(?:schemaVersion|traceEvents|deviceProperties)"\s*:')),
+    ("pytorch-et", re.compile(rb'\s*\{[^{}]{0,4096}?"(?:schema|nodes)"\s*:')),
+    ("accelsim", re.compile(rb"\s*(?:-kernel name\s*=|MemcpyHtoD,|kernel[\w.-]*\.traceg(?:\.xz)?\s)")),
+)
 _REMEDY = "pass format= one of " + ", ".join(FORMATS)
 
 
@@ -50,20 +72,27 @@ def detect(path: str | os.PathLike[str]) -> str:
         raw = file.read(4)
     if raw == PARQUET_MAGIC:
         return "parquet"
+    if raw == ZIP_MAGIC:
+        return "hbmarr"
     head = b""
     whole = True
-    for piece in pieces(name):
-        head += piece[: 2 * TEXT_LINE_MAX]
-        if len(head) > TEXT_LINE_MAX:
-            whole = False
-            break
+    try:
+        for piece in pieces(name):
+            head += piece[: 2 * TEXT_LINE_MAX]
+            if len(head) > TEXT_LINE_MAX:
+                whole = False
+                break
+    except CutOffError:
+        if not _HBMOP.match(head):  # whose reader knows what to do
+            raise
     if not head.strip():
         what = "the file is empty" if whole else f"the first {len(head)} bytes are blank"
         raise trace_error(name, what, remedy="this is no trace")
     if head.startswith(PARQUET_MAGIC):
         raise trace_error(name, "a parquet file inside a compressed file", remedy="decompress it first")
-    if _HBMOP.match(head):
-        return "hbmop"
+    for found, looks_like in _HEADS:
+        if looks_like.match(head):
+            return found
     if b"\n" not in head and not whole:
         if b"\0" in head:
             raise _binary(name, head)

@@ -3,14 +3,14 @@
 Owns the rules, one small function each; must not know files, addresses of storages or time. The rule of rules
 is *compulsory traffic*: every byte that an operation needs moves once, whatever caches and tiles would do.
 The rules are PyTorch's operator semantics (``aten/src/ATen/native/native_functions.yaml``: which argument is
-mutated, which result aliases an argument). What a capture does not record - the dimension that an index
-selects in - is charged as rows of dimension 0, and where indices do not fit that, as the whole operand.
+mutated, which result aliases an argument). Where a capture does not record the dimension that an index
+selects in, rows of dimension 0 are charged, and where indices do not fit that, the whole operand.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -20,7 +20,17 @@ from hbmmodel.errors import HbmTraceError
 from hbmmodel.trace.access import Access, collapse
 from hbmmodel.trace.problem import excerpt
 
-__all__ = ["ITEM_BYTES", "ROWS_MAX", "Operand", "Rows", "expand", "is_overwritten", "moves_nothing"]
+__all__ = [
+    "ITEM_BYTES",
+    "ROWS_MAX",
+    "Operand",
+    "Rows",
+    "expand",
+    "is_collective",
+    "is_overwritten",
+    "moves_nothing",
+    "operator",
+]
 
 ITEM_BYTES = {
     **{"b1": 1, "u8": 1, "i8": 1, "bf16": 2, "f16": 2, "i32": 4, "f32": 4, "i64": 8, "f64": 8, "c64": 8},
@@ -51,6 +61,9 @@ METADATA = frozenset(
 # Namespaces without tensor data.
 SILENT_NAMESPACES = frozenset(("prim", "profiler"))
 
+# Namespaces of operations between devices.
+COLLECTIVE_NAMESPACES = frozenset(("c10d", "c10d_functional", "_c10d_functional"))
+
 # In-place operations that write their first operand without reading it.
 OVERWRITES = frozenset(
     "fill_ zero_ copy_ normal_ uniform_ random_ bernoulli_ exponential_ log_normal_ cauchy_ geometric_".split()
@@ -67,8 +80,10 @@ class Operand(NamedTuple):
     """One tensor argument or result of an operation.
 
     `role` is ``r`` (read), ``w`` (result or ``out=``), ``m`` (mutated in place: read and written) or ``v``
-    (result that aliases an argument); `offset` is in bytes, `shape` and `stride` in elements; `key` names
-    the recorded content of an index tensor, or None.
+    (result that aliases an argument); `offset` is in bytes, `shape` and `stride` in elements. Of an index tensor
+    `key` names the recorded contents and `indices` are these, where they are at hand; `dim` is the dimension of the
+    first operand that it selects in, where that is known. `rows`: only these rows of dimension 0 move. `reread`: the
+    operand is walked in so many equal panels, each so many times.
     """
 
     role: str
@@ -78,6 +93,10 @@ class Operand(NamedTuple):
     shape: Sequence[int]
     stride: Sequence[int]
     key: str | None = None
+    dim: int | None = None
+    indices: NDArray[np.int64] | None = None
+    rows: NDArray[np.int64] | None = None
+    reread: tuple[int, int] = (1, 1)
 
     @property
     def itemsize(self) -> int:
@@ -109,10 +128,27 @@ class _Moved(NamedTuple):
     row_offsets: NDArray[np.int64] | None = None
 
 
-def _base_name(name: str) -> tuple[str, str]:
-    """(namespace, operator without overload) of ``namespace.operator.overload``."""
+def operator(name: str) -> tuple[str, str]:
+    """(namespace, operator without overload) of ``namespace.operator.overload``.
+
+    Examples
+    --------
+    >>> operator("aten.mul_.Tensor")
+    ('aten', 'mul_')
+    """
     namespace, _, rest = name.partition(".")
     return (namespace, rest.partition(".")[0]) if rest else ("", name)
+
+
+def is_collective(name: str) -> bool:
+    """Whether an operation exchanges data with other devices.
+
+    Examples
+    --------
+    >>> is_collective("_c10d_functional.all_reduce.default"), is_collective("aten.mm.default")
+    (True, False)
+    """
+    return operator(name)[0] in COLLECTIVE_NAMESPACES
 
 
 def moves_nothing(name: str, operands: Sequence[Operand]) -> bool:
@@ -123,8 +159,8 @@ def moves_nothing(name: str, operands: Sequence[Operand]) -> bool:
     >>> moves_nothing("aten.transpose.int", []), moves_nothing("aten.view_copy.default", [])
     (True, False)
     """
-    namespace, base = _base_name(name)
-    if namespace in SILENT_NAMESPACES or (namespace == "aten" and base in METADATA):
+    namespace, base = operator(name)
+    if namespace in SILENT_NAMESPACES or (namespace == "aten" and base in METADATA) or base == "wait_tensor":
         return True
     roles = {operand.role for operand in operands}
     return "v" in roles and not roles & {"w", "m"}
@@ -158,18 +194,29 @@ def _optimizer_grads(base: str, operands: Sequence[Operand]) -> Sequence[Operand
 def _whole(operand: Operand) -> _Moved | None:
     """All unique bytes of an operand."""
     run, dims = collapse(operand.shape, operand.stride, operand.itemsize)
+    panels, times = operand.reread
+    if times > 1 and run:
+        if not dims and panels > 1 and run % panels == 0:
+            run //= panels
+            dims = ((panels, run), (times, 0))
+        else:
+            dims = ((times, 0), *dims)
     return _Moved(operand.offset, run, dims) if run else None
 
 
-def _rows_of(operand: Operand, rows: NDArray[np.int64]) -> _Moved | None:
-    """The given rows (indices of dimension 0) of an operand, in their order, repetitions included."""
+def _rows_of(operand: Operand, picks: Mapping[int, NDArray[np.int64]]) -> _Moved | None:
+    """What is selected by equally long indices of some dimensions, in their order, repetitions included."""
     itemsize = operand.itemsize
-    run, dims = collapse(operand.shape[1:], operand.stride[1:], itemsize)
-    if len(rows) == 0 or run == 0:
+    rest = [i for i in range(len(operand.shape)) if i not in picks]
+    run, dims = collapse([operand.shape[i] for i in rest], [operand.stride[i] for i in rest], itemsize)
+    n = len(next(iter(picks.values())))
+    if n == 0 or run == 0:
         return None
-    if len(rows) * math.prod(count for count, _ in dims) > ROWS_MAX:
+    if n * math.prod(count for count, _ in dims) > ROWS_MAX:
         raise HbmTraceError(f"the gather reads more than {ROWS_MAX} runs")
-    offsets = rows * np.int64(operand.stride[0] * itemsize)
+    offsets = np.zeros(n, np.int64)
+    for dim, rows in picks.items():
+        offsets = offsets + rows * np.int64(operand.stride[dim] * itemsize)
     for count, step in dims:
         offsets = (offsets[:, None] + np.arange(count, dtype=np.int64) * step).ravel()
     return _Moved(operand.offset, run, (), np.ascontiguousarray(offsets))
@@ -182,27 +229,50 @@ def _within(rows: NDArray[np.int64], n_rows: int) -> NDArray[np.int64] | None:
     return np.where(rows < 0, rows + n_rows, rows)
 
 
+def _contents(operand: Operand, rows: Rows) -> NDArray[np.int64] | None:
+    """Recorded contents of an index tensor, flat; None where there are none."""
+    if operand.indices is not None:
+        return operand.indices
+    return None if operand.key is None else rows.recorded(operand.key)
+
+
 def _gathered(base: str, operands: Sequence[Operand], rows: Rows) -> tuple[_Moved | None, bool]:
     """Rows of the first operand that a gather reads, and whether that was decided here.
 
     With recorded indices these; in a capture without (fake tensors) as many random rows as there are indices.
-    A mask, or indices that do not fit dimension 0, leave the operand to be charged as a whole.
+    A mask, or indices that do not fit, leave the operand to be charged as a whole.
     """
     table = operands[0]
-    key = next((operand.key for operand in operands if operand.key is not None), None)
-    if key is None:
-        count = next((o.numel for o in operands[1:] if o.dtype in INDEX_DTYPES and o.role == "r"), None)
-        if count is None or table.shape[0] == 0:
+    given = [operand for operand in operands[1:] if operand.key is not None or operand.indices is not None]
+    if not given:
+        index = next((o for o in operands[1:] if o.dtype in INDEX_DTYPES and o.role == "r"), None)
+        if index is None:
             return None, False
-        if count > ROWS_MAX:
-            raise HbmTraceError(f"the gather reads {count} rows; at most {ROWS_MAX} can be listed")
-        return _rows_of(table, rows.drawn(table.storage, table.shape[0], count)), True
-    found = _within(rows.recorded(key), table.shape[0])
-    if found is None:
-        if base.startswith(("embedding", "_embedding")):
-            raise HbmTraceError(f"index array {excerpt(key)} holds a row outside 0..{table.shape[0] - 1}")
+        dim = index.dim or 0
+        if dim >= len(table.shape) or table.shape[dim] == 0:
+            return None, False
+        if index.numel > ROWS_MAX:
+            raise HbmTraceError(f"the gather reads {index.numel} rows; at most {ROWS_MAX} can be listed")
+        return _rows_of(table, {dim: rows.drawn(table.storage, table.shape[dim], index.numel)}), True
+    picks: dict[int, NDArray[np.int64]] = {}
+    for operand in given:
+        dim = operand.dim or 0
+        values = _contents(operand, rows)
+        assert values is not None
+        if dim >= len(table.shape):
+            return None, False
+        found = _within(values, table.shape[dim])
+        if found is None:
+            if base.startswith(("embedding", "_embedding")):
+                key = excerpt(operand.key)
+                raise HbmTraceError(f"index array {key} holds a row outside 0..{table.shape[dim] - 1}")
+            return None, False
+        picks[dim] = found
+        if operand.dim is None:
+            break  # which dimensions the others select in was not recorded
+    if len({len(found) for found in picks.values()}) > 1:
         return None, False
-    return _rows_of(table, found), True
+    return _rows_of(table, picks), True
 
 
 def _grouped(operands: Sequence[Operand], rows: Rows) -> tuple[_Moved | None, bool]:
@@ -211,14 +281,16 @@ def _grouped(operands: Sequence[Operand], rows: Rows) -> tuple[_Moved | None, bo
     The recorded index tensor holds the cumulated token counts of the experts.
     """
     experts = operands[1]
-    key = next((operand.key for operand in operands if operand.key is not None), None)
-    if key is None:
+    index = next((operand for operand in operands if operand.key is not None or operand.indices is not None), None)
+    if index is None:
         return None, False
-    ends = rows.recorded(key)
+    ends = _contents(index, rows)
+    assert ends is not None
     busy = np.flatnonzero(np.diff(ends, prepend=np.int64(0)) > 0)
     if len(ends) > experts.shape[0]:
-        raise HbmTraceError(f"index array {excerpt(key)} has {len(ends)} groups for {experts.shape[0]} experts")
-    return _rows_of(experts, busy.astype(np.int64)), True
+        key = excerpt(index.key)
+        raise HbmTraceError(f"index array {key} has {len(ends)} groups for {experts.shape[0]} experts")
+    return _rows_of(experts, {0: busy.astype(np.int64)}), True
 
 
 def _sparse_update(operands: Sequence[Operand], operand: Operand, rows: Rows) -> tuple[_Moved | None, bool]:
@@ -226,12 +298,14 @@ def _sparse_update(operands: Sequence[Operand], operand: Operand, rows: Rows) ->
     inputs = [o for o in operands if o.role in "rm"]
     if len(inputs) < 3 or inputs[1].dtype != "i64" or not inputs[1].shape or not inputs[2].shape:
         return None, False
-    if inputs[1].key is None or not operand.shape:
+    values = _contents(inputs[1], rows)
+    dim = inputs[1].dim or 0
+    if values is None or dim >= len(operand.shape):
         return None, False
-    found = _within(rows.recorded(inputs[1].key), operand.shape[0])
+    found = _within(values, operand.shape[dim])
     if found is None:
         return None, False
-    return _rows_of(operand, found), True
+    return _rows_of(operand, {dim: found}), True
 
 
 def _is_sparse_updater(base: str) -> bool:
@@ -243,6 +317,8 @@ def _moved(base: str, position: int, operands: Sequence[Operand], rows: Rows) ->
     operand = operands[position]
     decided = False
     moved: _Moved | None = None
+    if operand.rows is not None:
+        return _rows_of(operand, {0: operand.rows})
     if operand.role in "rm" and position == 0 and base in GATHERS and len(operand.shape) >= 2:
         moved, decided = _gathered(base, operands, rows)
     elif base in GROUPED and position == 1 and len(operand.shape) == 3:
@@ -284,7 +360,7 @@ def expand(name: str, operands: Sequence[Operand], rows: Rows, address_of: Calla
     """
     if moves_nothing(name, operands):
         return ()
-    namespace, base = _base_name(name)
+    namespace, base = operator(name)
     if namespace != "aten":
         base = ""
     operands = _optimizer_grads(base, operands)
@@ -298,7 +374,8 @@ def expand(name: str, operands: Sequence[Operand], rows: Rows, address_of: Calla
         does_read = role == "r" or (role == "m" and not is_overwritten(base, position))
         does_read = does_read and not _reads_no_input(base)
         does_write = role in "wm"
-        key = (operand.storage, operand.offset, operand.itemsize, tuple(operand.shape), tuple(operand.stride))
+        which = None if operand.rows is None else id(operand.rows)
+        key = (operand.storage, operand.offset, operand.itemsize, tuple(operand.shape), tuple(operand.stride), which)
         does_read = does_read and ("r", key) not in seen
         does_write = does_write and ("w", key) not in seen
         if not (does_read or does_write):

@@ -1,34 +1,38 @@
-"""The op capture format ``.hbmop.jsonl``: reader of records, replay into operations.
+"""The op capture format ``.hbmop``: reader of its records.
 
-Owns the grammar (``docs/formats/hbmop.md``) and its faults, and the replay that gives storages their
-addresses; must not know which operand moves what (`expand`) or where blocks lie (`allocator`).
+Owns the grammar (``docs/formats/hbmop.md``) and its faults; must not know what holds between records (`replay`) or who
+writes them (`capture`).
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from hbmmodel.errors import HbmTraceError
-from hbmmodel.trace.access import BYTES_MAX, extent_bytes
-from hbmmodel.trace.allocator import CachingAllocator
-from hbmmodel.trace.expand import ITEM_BYTES, Operand, expand
-from hbmmodel.trace.index import IndexArrays, sidecar_path
-from hbmmodel.trace.model import Operation, Operations, OpTrace, Progress, phase_set
-from hbmmodel.trace.problem import EXCERPT_MAX, trace_error
-from hbmmodel.trace.source import JSON_LINE_MAX, file_digest, lines
+from hbmmodel.trace.access import BYTES_MAX
+from hbmmodel.trace.expand import ITEM_BYTES, Operand
+from hbmmodel.trace.index import ARRAY_BYTES_MAX, IndexArrays, sidecar_path
+from hbmmodel.trace.pages import SEQUENTIAL, Pages
+from hbmmodel.trace.problem import HbmTraceWarning, trace_error
+from hbmmodel.trace.records import Alloc, Free, OpRecord, PhaseMark, Record, RecordedTrace
+from hbmmodel.trace.source import JSON_LINE_MAX, CutOffError, file_digest, lines
 
-__all__ = ["VERSION", "HbmopTrace"]
+__all__ = ["VERSIONS", "HbmopTrace"]
 
-VERSION = 1
+VERSIONS = (1, 2)
 INT_MAX = (1 << 63) - 1
 RANK_MAX = 64
 TEXT_MAX = 4096
 
 
-class HbmopTrace(OpTrace):
+class HbmopTrace(RecordedTrace):
     """A capture on disk; see `read_trace`.
 
     Parameters
@@ -43,6 +47,8 @@ class HbmopTrace(OpTrace):
         Address of the first storage [bytes].
     seed : int
         Seed of the rows of gathers whose indices the capture does not hold.
+    pages : Pages
+        Where the pages of the memory lie.
     """
 
     format = "hbmop"
@@ -54,11 +60,9 @@ class HbmopTrace(OpTrace):
         index: str | os.PathLike[str] | None = None,
         base: int = 0,
         seed: int = 0,
+        pages: Pages = SEQUENTIAL,
     ) -> None:
-        self.name = os.fspath(path)
-        self.base = base
-        self.seed = seed
-        self._phases = phases
+        super().__init__(os.fspath(path), phases, base, seed, pages)
         self._index = os.fspath(index) if index is not None else sidecar_path(self.name)
 
     @property
@@ -76,71 +80,77 @@ class HbmopTrace(OpTrace):
             file_digest(hasher, self._index)
         return hasher.hexdigest()
 
-    def operations(self, all: bool = False) -> Operations:
-        """Stream the operations from the start; see `OpTrace.operations`."""
-        replay = _Replay(self.name, self._phases, all, IndexArrays(self._index, self.seed), self.base)
-        return self._follow(replay.run(), replay.progress)
+    def index_arrays(self) -> IndexArrays:
+        """The arrays of ``NAME.idx.npz``."""
+        return IndexArrays(self._index, self.seed)
 
-    def select(self, phase: str | Sequence[str]) -> OpTrace:
-        """The operations of some phases only."""
-        wanted = phase_set(phase)
-        if self._phases is not None and (missing := sorted(wanted - self._phases)):
-            known = ", ".join(sorted(self._phases))
-            raise HbmTraceError(f"{self.name}: phase {missing[0]!r} is not selected; selected are: {known}")
-        return HbmopTrace(self.name, wanted, self._index, self.base, self.seed)
+    def records(self) -> Iterator[Record]:
+        """Stream the records from the start; see `RecordedTrace.records`."""
+        return _Parser(self.name).records()
+
+    def _narrowed(self, phases: frozenset[str]) -> RecordedTrace:
+        return HbmopTrace(self.name, phases, self._index, self.base, self.seed, self.pages)
 
 
-class _Replay:
-    """One pass: allocations and frees give storages their place, operations become accesses."""
+class _Parser:
+    """One pass over the lines of a capture."""
 
-    def __init__(self, name: str, wanted: frozenset[str] | None, all: bool, index: IndexArrays, base: int) -> None:
-        self._allocator = CachingAllocator(base)
-        self.progress = Progress(allocator=self._allocator)
+    def __init__(self, name: str) -> None:
         self._name = name
-        self._wanted = wanted
-        self._all = all
-        self._index = index
-        self._address: dict[int, int] = {}
-        self._n_bytes: dict[int, int] = {}
-        self._freed: set[int] = set()
-        self._phase = ""
-        self._n_yielded = 0
         self._line = 0
+        self._version = 1
+        self._n_operations = 0
+        self._arrays: dict[str, list[NDArray[np.int64]]] = {}
+        self._array_bytes = 0
 
-    def run(self) -> Iterator[Operation]:
-        """The pass; what it opens is closed at its end, or when it is dropped."""
-        try:
-            yield from self._records()
-        finally:
-            self._index.close()
-
-    def _records(self) -> Iterator[Operation]:
-        handlers = {"A": self._allocate, "F": self._free, "P": self._enter_phase}
+    def records(self) -> Iterator[Record]:
+        parsers: dict[str, Callable[[list[Any]], Record]] = {
+            "O": self._operation,
+            "A": self._allocate,
+            "F": self._free,
+            "P": self._phase,
+        }
         decode = _decoder()
-        for number, line in lines(self._name, JSON_LINE_MAX):
-            self._line = number
-            if number == 1:
-                _header(self._name, 1, line)
-                continue
-            if not line.strip():
-                continue
-            record = self._record(decode, line)
-            tag = record[0]
-            if tag == "O":
-                operation = self._operation(record)
-                if operation is not None:
-                    yield operation
-            elif isinstance(tag, str) and tag in handlers:
-                handlers[tag](record)
-            else:
-                raise self._error("unknown record", "tag", tag, "A, F, P and O are known")
+        source = lines(self._name, JSON_LINE_MAX)
+        ended = False
+        try:
+            for number, line in source:
+                self._line = number
+                if number == 1:
+                    self._version = _header(self._name, 1, line)["hbmop"]
+                    continue
+                if not line.strip():
+                    continue
+                if ended:
+                    raise self._error("more records behind the end", None, line.strip(), "capture again")
+                try:
+                    record = self._record(decode, line)
+                except HbmTraceError:
+                    if self._version == 1 or next(source, None) is not None:
+                        raise
+                    break  # the last line of a capture that was cut off
+                tag = record[0]
+                if isinstance(tag, str) and tag in parsers:
+                    yield parsers[tag](record)
+                elif tag == "I" and self._version > 1:
+                    self._contents(record)
+                elif tag == "E" and self._version > 1:
+                    ended = self._end(record)
+                else:
+                    known = "A, F, P and O" if self._version == 1 else "A, F, P, I, O and E"
+                    raise self._error("unknown record", "tag", tag, f"{known} are known")
+        except CutOffError:
+            if self._version == 1:
+                raise
         if self._line == 0:
             raise trace_error(self._name, "the file is empty", remedy="capture again")
-        if self.progress.n_operations == 0:
-            raise trace_error(self._name, "trace holds no operations", remedy="capture again")
-        if self._wanted is not None and (missing := sorted(self._wanted - set(self.progress.phases))):
-            known = ", ".join(self.progress.phases) or "none"
-            raise trace_error(self._name, f"no operation of phase {missing[0]!r}", remedy=f"its phases are: {known}")
+        if self._version > 1 and not ended:
+            warnings.warn(
+                f"{self._name}: the capture was cut off behind line {self._line}; its {self._n_operations} operations "
+                "up to there are read",
+                HbmTraceWarning,
+                stacklevel=2,
+            )
 
     def _record(self, decode: Callable[[bytes], Any], line: bytes) -> list[Any]:
         try:
@@ -170,53 +180,47 @@ class _Replay:
             raise self._error("bad number", field, value, f"give a whole number in {low}..{high}")
         return value
 
-    def _allocate(self, record: list[Any]) -> None:
-        storage, n_bytes, _, _ = self._fields(record, "storage nbytes pointer seq")
+    def _allocate(self, record: list[Any]) -> Alloc:
+        storage, n_bytes, pointer, _ = self._fields(record, "storage nbytes pointer seq")
         storage = self._whole("storage", storage)
         n_bytes = self._whole("nbytes", n_bytes, 0, BYTES_MAX)
-        if storage in self._n_bytes or storage in self._freed:
-            state = "is live" if storage in self._n_bytes else "was freed"
-            what = f"storage {storage} is allocated twice (it {state})"
-            raise self._error(what, "storage", storage, "never use a number again")
-        self._place(storage, n_bytes)
+        return Alloc(storage, n_bytes, pointer if type(pointer) is int else 0, self._line)
 
-    def _place(self, storage: int, n_bytes: int) -> None:
-        self._n_bytes[storage] = n_bytes
-        self._address[storage] = self._allocator.allocate(n_bytes) if n_bytes else 0
-        if self._allocator.reserved_bytes >= BYTES_MAX:
-            what = f"storage {storage} brings the memory to 2^62 bytes"
-            raise self._error(what, "nbytes", n_bytes, "capture again")
-
-    def _free(self, record: list[Any]) -> None:
+    def _free(self, record: list[Any]) -> Free:
         storage, _ = self._fields(record, "storage seq")
-        storage = self._whole("storage", storage)
-        self._need_live(storage, "freed")
-        self._unplace(storage)
-        self._freed.add(storage)
+        return Free(self._whole("storage", storage), self._line)
 
-    def _unplace(self, storage: int) -> None:
-        address = self._address.pop(storage)
-        if self._n_bytes.pop(storage):
-            self._allocator.release(address)
-
-    def _need_live(self, storage: int, verb: str) -> int:
-        n_bytes = self._n_bytes.get(storage)
-        if n_bytes is not None:
-            return n_bytes
-        if storage in self._freed:
-            what = f"storage {storage} is {verb} {'twice' if verb == 'freed' else 'after it was freed'}"
-        else:
-            what = f"storage {storage} is {verb} but was never allocated"
-        remedy = f'write ["A", {storage}, nbytes, pointer, seq] before, and ["F", {storage}, seq] once, behind'
-        raise self._error(what, "storage", storage, remedy)
-
-    def _enter_phase(self, record: list[Any]) -> None:
+    def _phase(self, record: list[Any]) -> PhaseMark:
         label, _ = self._fields(record, "label seq")
         if not isinstance(label, str) or len(label) > TEXT_MAX:
             raise self._error("bad label", "label", label, f"give a text of at most {TEXT_MAX} characters")
-        self._phase = label
+        return PhaseMark(label, self._line)
 
-    def _operation(self, record: list[Any]) -> Operation | None:
+    def _contents(self, record: list[Any]) -> None:
+        """Contents of an index tensor of the next operation; a long one comes in several records."""
+        key, values = self._fields(record, "key values")
+        if not isinstance(key, str) or len(key) > TEXT_MAX:
+            raise self._error("bad key", "key", key, f"give a text of at most {TEXT_MAX} characters")
+        if not isinstance(values, list) or any(type(value) is not int for value in values):
+            raise self._error("bad index values", "values", values, "give an array of whole numbers")
+        self._array_bytes += 8 * len(values)
+        if self._array_bytes > ARRAY_BYTES_MAX:
+            what = f"index arrays of one operation have {self._array_bytes} bytes"
+            raise self._error(what, "values", None, f"at most {ARRAY_BYTES_MAX} are read")
+        try:
+            part = np.array(values, dtype=np.int64)
+        except OverflowError:
+            raise self._error("bad index values", "values", values, "give numbers in -2^63..2^63-1") from None
+        self._arrays.setdefault(key, []).append(part)
+
+    def _end(self, record: list[Any]) -> bool:
+        (count,) = self._fields(record, "operations")
+        if self._whole("operations", count) != self._n_operations:
+            what = f"{self._n_operations} operations are here"
+            raise self._error(what, "operations", count, "records are missing; capture again")
+        return True
+
+    def _operation(self, record: list[Any]) -> OpRecord:
         seq, time_ns, duration_ns, name, listed = self._fields(record, "seq t_ns dur_ns op tensors")
         seq = self._whole("seq", seq)
         time_ns = self._whole("t_ns", time_ns)
@@ -225,33 +229,21 @@ class _Replay:
             raise self._error("bad name", "op", name, "give the operator's name, such as aten.mm.default")
         if not isinstance(listed, list):
             raise self._error("not an array", "tensors", listed, "give the operands as an array")
-        operands = [self._operand(i, item) for i, item in enumerate(listed)]
-        self.progress.n_operations += 1
-        if self._phase not in self.progress.phases:
-            self.progress.phases.append(self._phase)
-        self._check_operands(name, operands)
-        if self._wanted is not None and self._phase not in self._wanted:
-            return None
-        self._index.seq = seq
-        try:
-            accesses = expand(name, operands, self._index, self._address.__getitem__)
-        except HbmTraceError as error:
-            what = f"{name[:EXCERPT_MAX]}: {error}"
-            remedy = "capture again, or cut the line out"
-            raise trace_error(self._name, what, line=self._line, remedy=remedy) from None
-        self.progress.n_random_gathers = self._index.n_drawn
-        if not accesses and not self._all:
-            return None
-        self._n_yielded += 1
-        return Operation(self._n_yielded - 1, seq, name, self._phase, time_ns, duration_ns, accesses)
+        operands = tuple(self._operand(i, item) for i, item in enumerate(listed))
+        self._n_operations += 1
+        self._arrays = {}
+        self._array_bytes = 0
+        return OpRecord(name, operands, seq, time_ns, duration_ns, self._line)
 
     def _operand(self, position: int, item: object) -> Operand:
         field = f"tensors[{position}]"
-        if not isinstance(item, list) or not 6 <= len(item) <= 7:
+        longest = 7 if self._version == 1 else 8
+        if not isinstance(item, list) or not 6 <= len(item) <= longest:
             remedy = "give [role, storage, offset, dtype, shape, stride] and perhaps a key"
             raise self._error("bad operand", field, item, remedy)
         role, storage, offset, dtype, shape, stride = item[:6]
-        key = item[6] if len(item) == 7 else None
+        key = item[6] if len(item) >= 7 else None
+        dim = item[7] if len(item) == 8 else None
         if role not in ("r", "w", "m", "v"):
             raise self._error("unknown role", f"{field}.role", role, "r, w, m and v are known")
         if not isinstance(dtype, str) or dtype not in ITEM_BYTES:
@@ -272,26 +264,13 @@ class _Replay:
             raise self._error(what, f"{field}.stride", stride, "give one for each")
         storage = self._whole(f"{field}.storage", storage)
         offset = self._whole(f"{field}.offset", offset)
-        return Operand(role, storage, offset, dtype, shape, stride, key)
-
-    def _check_operands(self, name: str, operands: list[Operand]) -> None:
-        """All storages live, all operands inside theirs; ``resize_`` gives its storage a new block first."""
-        resizes = name.startswith("aten.resize_")
-        for i, operand in enumerate(operands):
-            n_bytes = self._need_live(operand.storage, "used")
-            end = operand.offset + extent_bytes(operand.shape, operand.stride, ITEM_BYTES[operand.dtype])
-            if end <= n_bytes or 0 in operand.shape:
-                continue
-            if resizes and operand.role == "v" and end < BYTES_MAX:
-                self._unplace(operand.storage)
-                self._place(operand.storage, end)
-                continue
-            raise self._error(
-                f"the operand ends at byte {end} of storage {operand.storage}, which has {n_bytes}",
-                f"tensors[{i}]",
-                [operand.offset, list(operand.shape), list(operand.stride)],
-                "capture again",
-            )
+        if dim is not None:
+            dim = self._whole(f"{field}.dim", dim, 0, RANK_MAX - 1)
+        indices = None
+        if key is not None and key in self._arrays:
+            parts = self._arrays[key]
+            indices = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        return Operand(role, storage, offset, dtype, shape, stride, key, dim, indices)
 
 
 def _decoder() -> Callable[[bytes], Any]:
@@ -309,13 +288,13 @@ def _header(name: str, number: int, line: bytes) -> dict[str, Any]:
         header = None
     if not isinstance(header, dict) or "hbmop" not in header:
         raise trace_error(name, "not an op capture", line=number, got=line.strip(), remedy=remedy)
-    if type(header["hbmop"]) is not int or header["hbmop"] != VERSION:
+    if type(header["hbmop"]) is not int or header["hbmop"] not in VERSIONS:
         raise trace_error(
             name,
             "unknown version",
             line=number,
             field="hbmop",
             got=header["hbmop"],
-            remedy=f"this release reads version {VERSION}",
+            remedy=f"this release reads versions {', '.join(map(str, VERSIONS))}",
         )
     return header

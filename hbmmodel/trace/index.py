@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from hbmmodel.errors import HbmTraceError
 from hbmmodel.trace.problem import excerpt, trace_error
 
-__all__ = ["ARRAY_BYTES_MAX", "IndexArrays", "random_rows", "sidecar_path"]
+__all__ = ["ARRAY_BYTES_MAX", "IndexArrays", "mixed", "random_rows", "sidecar_path"]
 
 ARRAY_BYTES_MAX = 1 << 30
 
@@ -53,14 +53,19 @@ def random_rows(seed: int, stream: int, substream: int, n_rows: int, count: int)
     >>> random_rows(0, 0, 0, 1000, 4).tolist()
     [535, 700, 679, 444]
     """
+    rows: NDArray[np.int64] = (mixed(seed, stream, substream, count) % np.uint64(n_rows)).astype(np.int64)
+    return rows
+
+
+def mixed(seed: int, stream: int, substream: int, count: int) -> NDArray[np.uint64]:
+    """Seeded 64-bit numbers (SplitMix64, as in `random_rows`)."""
     with np.errstate(over="ignore"):
         state = _mix(np.uint64(seed % 2**64))
         state = _mix(state ^ np.uint64(stream % 2**64))
         state = _mix(state ^ np.uint64(substream % 2**64))
         steps = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-        drawn = _mix(state + steps) % np.uint64(n_rows)
-    rows: NDArray[np.int64] = drawn.astype(np.int64)
-    return rows
+        drawn: NDArray[np.uint64] = _mix(state + steps)
+    return drawn
 
 
 def _mix(z: Any) -> Any:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from hbmmodel.errors import HbmArgumentError
+from hbmmodel.trace.expand import is_collective
 from hbmmodel.trace.model import OpTrace, RequestTrace, Trace
 
 __all__ = ["info"]
@@ -33,11 +34,12 @@ def info(trace: Trace) -> dict[str, Any]:
     dict
         Plain Python values, ready for JSON. All traces: ``name, format, kind, sha256, file_bytes,
         bytes_read, bytes_written, read_fraction, lowest_address, highest_address, span_bytes``. Operations:
-        also ``operations`` (all), ``moving_operations``, ``phases`` (label -> operations, bytes_read,
-        bytes_written), ``top_operations`` (name -> bytes), ``mean_run_bytes`` (long runs: row hits),
-        ``allocator_peak_bytes, allocator_reserved_bytes, random_gathers``. Requests: also ``requests, reads,
-        writes, timed, duration_ns, same_page_fraction`` (requests in the 1 KiB page of the one before);
-        their bytes are None unless every request has a size.
+        also ``operations`` (all), ``moving_operations``, ``collective_operations``, ``rewrites``, ``phases``
+        (label -> operations, bytes_read, bytes_written), ``top_operations`` (name -> bytes), ``mean_run_bytes``
+        (long runs: row hits), ``allocator_peak_bytes, allocator_reserved_bytes, random_gathers``. Requests: also
+        ``requests, reads, writes, timed, duration_ns, same_page_fraction`` (requests in the 1 KiB page of the one
+        before); their bytes are None unless every request has a size. A trace that was read with assumptions also
+        has ``notes``.
 
     Examples
     --------
@@ -54,6 +56,8 @@ def info(trace: Trace) -> dict[str, Any]:
         "sha256": trace.content_hash(),
         "file_bytes": os.path.getsize(trace.name) if os.path.isfile(trace.name) else None,
     }
+    if trace.notes:
+        found["notes"] = list(trace.notes)
     if isinstance(trace, OpTrace):
         return found | _operations(trace)
     return found | _requests(trace)
@@ -62,7 +66,7 @@ def info(trace: Trace) -> dict[str, Any]:
 def _operations(trace: OpTrace) -> dict[str, Any]:
     phases: dict[str, dict[str, int]] = {}
     by_name: Counter[str] = Counter()
-    read = written = runs = moving = 0
+    read = written = runs = moving = collective = 0
     low: int | None = None
     high = 0
     stream = trace.operations(all=True)
@@ -76,6 +80,7 @@ def _operations(trace: OpTrace) -> dict[str, Any]:
         phase["bytes_read"] += r
         phase["bytes_written"] += w
         by_name[operation.name] += r + w
+        collective += is_collective(operation.name)
         read, written, moving = read + r, written + w, moving + bool(operation.accesses)
         for access in operation.accesses:
             first, end = access.span
@@ -87,10 +92,12 @@ def _operations(trace: OpTrace) -> dict[str, Any]:
     return {
         "operations": sum(phase["operations"] for phase in phases.values()),
         "moving_operations": moving,
+        "collective_operations": collective,
         **_traffic(read, written, low, high),
         "mean_run_bytes": (read + written) / runs if runs else None,
         "phases": phases,
         "top_operations": {name: n for n, name in top},
+        "rewrites": list(trace.rewrites),
         "allocator_peak_bytes": None if allocator is None else allocator.peak_bytes,
         "allocator_reserved_bytes": None if allocator is None else allocator.reserved_bytes,
         "random_gathers": stream.progress.n_random_gathers,

@@ -64,6 +64,11 @@ class Trace(abc.ABC):
     format: str
     timed: bool = False
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was assumed or left out when it was read; asking may read the whole file."""
+        return ()
+
     @abc.abstractmethod
     def content_hash(self) -> str:
         """SHA-256 (hex) of the source: the bytes of the files, or of the arrays."""
@@ -275,12 +280,15 @@ class OpTrace(Trace):
     ----------
     random_gathers : int
         Gathers of the latest pass whose rows the capture does not record and that were drawn at random.
+    rewrites : tuple of str
+        Passes that changed the trace before it was placed, in order.
     workload : mapping or None
         What the operations do for whom, in JSON types, where it is known: tokens, steps, parameters, ...; see
         `hbmmodel.workload`.
     """
 
     kind = "operations"
+    rewrites: tuple[str, ...] = ()
     workload: Mapping[str, Any] | None = None
     _progress: Progress | None = None
 

@@ -1,15 +1,27 @@
 """The one sentence that every fault of a trace is told in.
 
-Owns the form ``FILE: line N: field F: got G; remedy``; must not know any format.
+Owns the form ``FILE: line N: field F: got G; remedy``, and the class of warnings; must not know any format.
 """
 
 from __future__ import annotations
 
+import reprlib
+
 from hbmmodel.errors import HbmTraceError
 
-__all__ = ["EXCERPT_MAX", "excerpt", "trace_error"]
+__all__ = ["EXCERPT_MAX", "HbmTraceWarning", "excerpt", "trace_error"]
 
 EXCERPT_MAX = 60
+
+# Hostile data may be nested without end, or hold the same list a million times over.
+_BRIEF = reprlib.Repr()
+_BRIEF.maxlevel = 4
+_BRIEF.maxlist = _BRIEF.maxtuple = _BRIEF.maxdict = EXCERPT_MAX // 3 + 1
+_BRIEF.maxstring = _BRIEF.maxlong = _BRIEF.maxother = 2 * EXCERPT_MAX
+
+
+class HbmTraceWarning(UserWarning):
+    """Something about a trace that its user should know, and that does not end the reading."""
 
 
 def excerpt(value: object) -> str:
@@ -30,7 +42,7 @@ def excerpt(value: object) -> str:
         return f"a {type(value).__name__} of {len(value)} items"
     elif isinstance(value, int) and abs(value) >> 200:
         return f"a number of {abs(value).bit_length()} bits"
-    text = repr(value)
+    text = _BRIEF.repr(value)
     if len(text) > EXCERPT_MAX:
         text = text[: EXCERPT_MAX - 3] + "..."
     return text

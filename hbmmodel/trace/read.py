@@ -11,36 +11,46 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from hbmmodel.errors import HbmArgumentError
-from hbmmodel.trace.detect import FORMATS, detect
+from hbmmodel.errors import HbmArgumentError, HbmTraceError
+from hbmmodel.trace.detect import FORMATS, SNAPSHOT, detect
 from hbmmodel.trace.dramsim3 import Dramsim3
 from hbmmodel.trace.dramsys import Rstl, Stl
 from hbmmodel.trace.lackey import Lackey
 from hbmmodel.trace.model import OpTrace, RequestTrace, phase_set
+from hbmmodel.trace.pages import SEQUENTIAL, Pages
 from hbmmodel.trace.ramulator import LoadStore, ReadWrite
+from hbmmodel.trace.source import open_source
 from hbmmodel.trace.text import LineFormat, TextRequests
 
 __all__ = ["read_trace"]
 
 # Which options mean something in which format.
 _OPTIONS = {
-    "hbmop": {"phase", "index", "base", "seed"},
+    "hbmop": {"phase", "index", "base", "seed", "pages"},
+    "pytorch-et": {"with_", "phase", "base", "seed", "pages"},
+    "kineto": {"with_", "phase", "base", "seed", "pages"},
+    "chakra": {"phase", "base", "seed", "pages"},
+    "hbmarr": {"phase", "base"},
     "dramsim3": {"clock_ns"},
     "dramsys-stl": {"clock_ns"},
     "dramsys-rstl": {"clock_ns"},
     "ramulator-readwrite": {"to_address"},
     "lackey": {"instructions"},
 }
+_CAPTURES = frozenset(("hbmop", "pytorch-et", "kineto", "chakra", "hbmarr"))
+_FOREIGN = frozenset(("cutracer", "accelsim", "gem5"))
 
 
 def read_trace(
     path: str | os.PathLike[str],
     format: str | None = None,
     *,
+    with_: str | os.PathLike[str] | None = None,
     phase: str | Sequence[str] | None = None,
     index: str | os.PathLike[str] | None = None,
     base: int | None = None,
     seed: int | None = None,
+    pages: Pages | str | None = None,
     clock_ns: float | None = None,
     to_address: Callable[[NDArray[np.int32]], NDArray[np.uint64]] | None = None,
     instructions: bool | None = None,
@@ -56,15 +66,21 @@ def read_trace(
         The file.
     format : str, optional
         One of ``hbmop``, ``dramsim3``, ``ramulator-loadstore``, ``ramulator-readwrite``, ``dramsys-stl``,
-        ``dramsys-rstl``, ``lackey``, ``parquet``; None: by content.
+        ``dramsys-rstl``, ``lackey``, ``parquet``, ``pytorch-et``, ``kineto``, ``chakra``, ``cutracer``, ``accelsim``,
+        ``gem5``, ``hbmarr``; None: by content.
+    with_ : path, optional
+        ``kineto``, ``pytorch-et``: the other file of the pair, from the same run. An execution trace can do without,
+        a Kineto file cannot: it does not say which bytes an operator touches.
     phase : str or sequence of str, optional
-        ``hbmop``: only operations of these phases.
+        Captures (``hbmop``, ``pytorch-et``, ``chakra``, ``hbmarr``): only operations of these phases.
     index : path, optional
         ``hbmop``: the file of index arrays [default: ``NAME.idx.npz`` beside the capture].
     base : int, optional
-        ``hbmop``: address of the first storage [bytes, default 0].
+        Captures: address of the first storage [bytes, default 0].
     seed : int, optional
-        ``hbmop``: seed of the rows of gathers that the capture does not record [default 0].
+        Captures: seed of the rows of gathers that the capture does not record [default 0].
+    pages : Pages or {"sequential", "shuffled"}, optional
+        Captures: where the pages of the memory lie; a name stands for pages of 2 MiB [default: sequential].
     clock_ns : float, optional
         ``dramsim3``, ``dramsys-*``: period of the clock that times are counted in [ns, default 1.0].
     to_address : callable, optional
@@ -99,11 +115,18 @@ def read_trace(
     if format is not None and format not in FORMATS:
         raise HbmArgumentError(f"format is {format!r}; choose one of {', '.join(FORMATS)}")
     chosen = format if format is not None else detect(name)
+    if chosen == SNAPSHOT:
+        raise HbmTraceError(
+            f"{name}: a memory snapshot of PyTorch says where blocks lie, not what is read or written; "
+            "look at it with hbmmodel info, or hbmmodel.trace.read_snapshot"
+        )
     given = {
+        "with_": with_,
         "phase": phase,
         "index": index,
         "base": base,
         "seed": seed,
+        "pages": pages,
         "clock_ns": clock_ns,
         "to_address": to_address,
         "instructions": instructions,
@@ -112,11 +135,14 @@ def read_trace(
         if value is not None and option not in _OPTIONS.get(chosen, ()):
             fit = ", ".join(fmt for fmt, options in _OPTIONS.items() if option in options)
             raise HbmArgumentError(f"{name}: option {option} has no meaning in {chosen}; it belongs to {fit}")
-    if chosen == "hbmop":
-        return _captured(name, phase, index, 0 if base is None else base, 0 if seed is None else seed)
+    if chosen in _CAPTURES:
+        base = 0 if base is None else base
+        seed = 0 if seed is None else seed
+        return _captured(chosen, name, with_, phase, index, base, seed, pages)
+    if chosen in _FOREIGN:
+        return _foreign(chosen, name)
     if chosen == "parquet":
         from hbmmodel.trace.parquet import ParquetRequests
-        from hbmmodel.trace.source import open_source
 
         open_source(name).close()
         return ParquetRequests(name)
@@ -132,16 +158,77 @@ def read_trace(
     return trace if to_address is None else trace.with_addresses(to_address)
 
 
-def _captured(
-    name: str, phase: str | Sequence[str] | None, index: str | os.PathLike[str] | None, base: int, seed: int
-) -> OpTrace:
-    from hbmmodel.trace.hbmop import HbmopTrace
+def _foreign(chosen: str, name: str) -> RequestTrace:
+    open_source(name).close()
+    if chosen == "cutracer":
+        from hbmmodel.trace.cutracer import CutracerRequests
 
+        return CutracerRequests(name)
+    if chosen == "accelsim":
+        from hbmmodel.trace.accelsim import AccelSimRequests
+
+        return AccelSimRequests(name)
+    from hbmmodel.trace.gem5 import Gem5Requests
+
+    return Gem5Requests(name)
+
+
+def _captured(
+    chosen: str,
+    name: str,
+    with_: str | os.PathLike[str] | None,
+    phase: str | Sequence[str] | None,
+    index: str | os.PathLike[str] | None,
+    base: int,
+    seed: int,
+    pages: Pages | str | None,
+) -> OpTrace:
     if type(base) is not int or not 0 <= base < 1 << 62:
         raise HbmArgumentError(f"base is {base!r}; give an address in 0..2^62-1")
     if type(seed) is not int:
         raise HbmArgumentError(f"seed is {seed!r}; give a whole number")
     wanted = None if phase is None else phase_set(phase)
-    trace = HbmopTrace(name, wanted, index, base, seed)
+    if pages is None:
+        pages = SEQUENTIAL
+    elif isinstance(pages, str):
+        pages = Pages(pages)
+    elif not isinstance(pages, Pages):
+        raise HbmArgumentError(f"pages is {pages!r}; give a Pages, 'sequential' or 'shuffled'")
+    open_source(name).close()
+    if chosen == "hbmarr":
+        from hbmmodel.trace.hbmarr import ArrayTrace
+
+        return ArrayTrace(name, wanted, base)
+    if chosen == "chakra":
+        from hbmmodel.trace.chakra import ChakraTrace
+
+        return ChakraTrace(name, wanted, base, seed, pages)
+    if chosen in ("pytorch-et", "kineto"):
+        from hbmmodel.trace.et_trace import EtTrace
+
+        return EtTrace(*_pair(chosen, name, with_), wanted, base, seed, pages)
+    from hbmmodel.trace.hbmop import HbmopTrace
+
+    trace = HbmopTrace(name, wanted, index, base, seed, pages)
     _ = trace.metadata  # an unreadable or foreign file is refused here, not at the first iteration
     return trace
+
+
+def _pair(chosen: str, name: str, with_: str | os.PathLike[str] | None) -> tuple[str, str | None]:
+    """(execution trace, Kineto file), whichever of the two was named first."""
+    other = "pytorch-et" if chosen == "kineto" else "kineto"
+    if with_ is None:
+        if chosen == "kineto":
+            raise HbmTraceError(
+                f"{name}: a Kineto file does not say which bytes an operator touches; "
+                "give the execution trace of the same run with it (with_=..., --with FILE)"
+            )
+        return name, None
+    try:
+        second = os.fsdecode(with_)
+    except TypeError:
+        raise HbmArgumentError(f"with_ is {with_!r}; give a file's path") from None
+    found = detect(second)
+    if found != other:
+        raise HbmTraceError(f"{second}: this is {found}, and {name} is {chosen}; give one file of each kind")
+    return (second, name) if chosen == "kineto" else (name, second)

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, Protocol
 from hbmmodel.errors import HbmTraceError
 from hbmmodel.trace.problem import trace_error
 
-__all__ = ["JSON_LINE_MAX", "TEXT_LINE_MAX", "line_blocks", "lines", "open_source", "pieces"]
+__all__ = ["JSON_LINE_MAX", "TEXT_LINE_MAX", "CutOffError", "line_blocks", "lines", "open_source", "pieces"]
 
 TEXT_LINE_MAX = 64 << 10
 JSON_LINE_MAX = 16 << 20
@@ -29,6 +29,10 @@ ZSTD_WINDOW_MAX = 128 << 20
 GZIP_MAGIC = b"\x1f\x8b"
 XZ_MAGIC = b"\xfd7zXZ\x00"
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+
+
+class CutOffError(HbmTraceError):
+    """Compressed data end in the middle; what came before is whole."""
 
 
 class _Decoder(Protocol):
@@ -184,7 +188,8 @@ def _inflate(
                 if out:
                     yield out
                 elif ended and not decoder.eof:
-                    raise trace_error(name, f"the {codec} data end in the middle", remedy="copy the whole file again")
+                    error = trace_error(name, f"the {codec} data end in the middle", remedy="copy the whole file again")
+                    raise CutOffError(*error.args)
         except faults as error:
             reason = str(error) or type(error).__name__
             raise trace_error(name, f"the {codec} data are damaged: {reason}", remedy="copy the file again") from None
@@ -214,14 +219,23 @@ def line_blocks(path: str | os.PathLike[str], line_max: int) -> Iterator[tuple[i
     Raises
     ------
     HbmTraceError
-        A line is too long, or as in `pieces`.
+        A line is too long, or as in `pieces`; `CutOffError` comes behind the last whole line.
     """
     name = os.fspath(path)
     number = 1
     held: list[bytes] = []
     n_held = 0  # bytes held
     n_open = 0  # of these, bytes of the line that is not complete yet
-    for piece in pieces(path):
+    cut_off: CutOffError | None = None
+    source = pieces(path)
+    while True:
+        try:
+            piece = next(source)
+        except StopIteration:
+            break
+        except CutOffError as error:
+            cut_off = error  # raised once the whole lines before it are handed on
+            break
         cut = piece.rfind(b"\n") + 1
         if cut == 0:
             n_open += len(piece)
@@ -239,6 +253,11 @@ def line_blocks(path: str | os.PathLike[str], line_max: int) -> Iterator[tuple[i
             number += block.count(b"\n")
             held, n_held = [tail], n_open
     last = b"".join(held)
+    if cut_off is not None:
+        whole_lines = last[: last.rfind(b"\n") + 1]
+        if whole_lines:
+            yield number, whole_lines
+        raise cut_off
     if last:
         yield number, last if last.endswith(b"\n") else last + b"\n"
 

@@ -1,15 +1,11 @@
-"""Writing traces: any trace to DRAMsim3, Ramulator, DRAMSys or Parquet files.
+"""Writing traces: any trace to DRAMsim3, Ramulator, DRAMSys or Parquet files, captures to hbmop.
 
-Owns the conversion of operations to timed bursts and of times to cycles, and the safe writing of a file (a
-temporary one that takes the target's place when it is complete). Grammars live with their formats.
+Owns the conversion of operations to timed bursts and of times to cycles. Grammars live with their formats.
 """
 
 from __future__ import annotations
 
-import gzip
-import lzma
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import ExitStack
 from fractions import Fraction
@@ -22,19 +18,22 @@ from hbmmodel.errors import HbmArgumentError, HbmTraceError
 from hbmmodel.trace.bursts import access_bursts, check_burst, run_bursts
 from hbmmodel.trace.dramsim3 import Dramsim3
 from hbmmodel.trace.dramsys import Stl
+from hbmmodel.trace.hbmop_out import write_hbmop
 from hbmmodel.trace.model import OpTrace, RequestChunk, RequestTrace, Trace
 from hbmmodel.trace.problem import trace_error
 from hbmmodel.trace.ramulator import LoadStore
+from hbmmodel.trace.target import COMPRESSED, compressed, replacing
 from hbmmodel.trace.text import I64_MAX, clock_ps
 
 __all__ = ["WRITABLE", "convert", "requests_of", "write_trace"]
 
 _LINE_WRITERS: dict[str, Dramsim3 | LoadStore | Stl] = {fmt.name: fmt for fmt in (Dramsim3(), LoadStore(), Stl())}
 WRITABLE = (*_LINE_WRITERS, "parquet")
-"""Formats that can be written."""
+"""Formats of requests that can be written; operations can be written as ``hbmop`` too."""
+
+_CHOICE = (*WRITABLE, "hbmop")
 
 _SIZED = ("dramsys-stl", "parquet")
-_COMPRESSED = (".gz", ".xz", ".zst")
 
 
 def convert(
@@ -56,8 +55,9 @@ def convert(
     path : path
         Target; compressed if its name ends with ``.gz``, ``.xz`` or ``.zst``. It appears, or is replaced,
         only when everything is written. Of a symbolic link the file that it names is written.
-    format : {"dramsim3", "ramulator-loadstore", "dramsys-stl", "parquet"}, optional
-        None: by the target's name (``.dramsim3``, ``.ldst`` or ``.ramulator``, ``.stl``, ``.parquet``).
+    format : {"dramsim3", "ramulator-loadstore", "dramsys-stl", "parquet", "hbmop"}, optional
+        None: by the target's name (``.dramsim3``, ``.ldst`` or ``.ramulator``, ``.stl``, ``.parquet``, ``.hbmop``).
+        ``hbmop`` keeps operations as they are, see `hbmmodel.trace.hbmop_out.write_hbmop`; the rest is requests.
     burst_bytes : int
         Bytes per burst of an expanded operation; also of requests with sizes in formats without. The default is one
         burst of HBM, which is what `simulate` takes a request without a size for; with 64 (a transaction of
@@ -73,7 +73,7 @@ def convert(
     Returns
     -------
     dict
-        ``path``, ``format``, ``requests`` and ``bytes`` of the file.
+        ``path``, ``format``, ``requests`` (``operations`` of ``hbmop``) and ``bytes`` of the file.
 
     Raises
     ------
@@ -99,41 +99,23 @@ def convert(
     """
     target = os.fsdecode(path)
     chosen = _format(target, format)
+    if chosen == "hbmop":
+        if gb_per_s is not None:
+            raise HbmArgumentError("gb_per_s paces bursts; a capture keeps its operations")
+        return write_hbmop(trace, target)
     check_burst(burst_bytes)
     period = clock_ps(clock_ns)
     stream = requests_of(trace, burst_bytes=burst_bytes, gb_per_s=gb_per_s, launch_ns=launch_ns)
     if chosen not in _SIZED:
         stream = _unsized(stream, burst_bytes)
-    real = _real_target(target)
-    folder, base = os.path.split(real)
-    partial = os.path.join(folder, f".{base}.{secrets.token_hex(4)}.part")
-    try:
-        try:
-            with open(partial, "xb") as raw:
-                count = _write(raw, target, chosen, trace, stream, period)
-            size = os.path.getsize(partial)
-            os.replace(partial, real)
-        finally:
-            if os.path.exists(partial):
-                os.unlink(partial)
-    except OSError as error:
-        reason = error.strerror or error
-        raise HbmArgumentError(f"{target} cannot be written: {reason}; check the path") from None
+    with replacing(target) as raw:
+        count = _write(raw, target, chosen, trace, stream, period)
+        raw.flush()
+        size = os.fstat(raw.fileno()).st_size
     return {"path": target, "format": chosen, "requests": count, "bytes": size}
 
 
 write_trace = convert
-
-
-def _real_target(target: str) -> str:
-    """Where the file is, behind any symbolic links; refuses what a rename would replace by a file."""
-    real = os.path.realpath(target)
-    if os.path.isdir(real):
-        raise HbmArgumentError(f"{target} is a directory; name a file")
-    # the link itself is left where links go round in circles
-    if (os.path.exists(target) or os.path.islink(real)) and not os.path.isfile(target):
-        raise HbmArgumentError(f"{target} is not a regular file, and is left as it is; name a file")
-    return real
 
 
 def requests_of(
@@ -228,16 +210,17 @@ def _unsized(stream: Iterator[RequestChunk], burst_bytes: int) -> Iterator[Reque
 
 def _format(target: str, format: str | None) -> str:
     if format is not None:
-        if format not in WRITABLE:
-            raise HbmArgumentError(f"format is {format!r}; {', '.join(WRITABLE)} can be written")
+        if format not in _CHOICE:
+            raise HbmArgumentError(f"format is {format!r}; {', '.join(_CHOICE)} can be written")
         return format
     parts = os.path.basename(target).lower().split(".")
     for fmt in _LINE_WRITERS.values():
         if any(suffix[1:] in parts[1:] for suffix in fmt.suffixes):
             return fmt.name
-    if "parquet" in parts[1:]:
-        return "parquet"
-    raise HbmArgumentError(f"{target}: the name does not tell the format; pass format= one of {', '.join(WRITABLE)}")
+    for name in ("parquet", "hbmop"):
+        if name in parts[1:]:
+            return name
+    raise HbmArgumentError(f"{target}: the name does not tell the format; pass format= one of {', '.join(_CHOICE)}")
 
 
 def _write(
@@ -246,7 +229,10 @@ def _write(
     count = 0
     writer: Any = None
     with ExitStack() as stack:
-        out = _compressed(raw, target, chosen, stack)
+        suffix = os.path.splitext(target)[1].lower()
+        if chosen == "parquet" and suffix in COMPRESSED:
+            raise HbmArgumentError(f"{target}: parquet compresses inside the file; leave {suffix} out of the name")
+        out: Any = raw if chosen == "parquet" else compressed(raw, target, stack)
         for chunk in stream:
             if len(chunk.address) != len(chunk):
                 raise HbmTraceError(
@@ -266,21 +252,6 @@ def _write(
                 out.write(_LINE_WRITERS[chosen].format(chunk, _cycles(chunk, period)).encode())
             count += len(chunk)
     return count
-
-
-def _compressed(raw: BinaryIO, target: str, chosen: str, stack: ExitStack) -> Any:
-    suffix = os.path.splitext(target)[1].lower()
-    if suffix not in _COMPRESSED:
-        return raw
-    if chosen == "parquet":
-        raise HbmArgumentError(f"{target}: parquet compresses inside the file; leave {suffix} out of the name")
-    if suffix == ".gz":
-        return stack.enter_context(gzip.GzipFile("", "wb", 6, raw, mtime=0))
-    if suffix == ".xz":
-        return stack.enter_context(lzma.LZMAFile(raw, "wb", preset=3))
-    import zstandard
-
-    return stack.enter_context(zstandard.ZstdCompressor(level=3).stream_writer(raw, closefd=False))
 
 
 def _refuse_high(name: str, chunk: RequestChunk, count: int) -> None:

@@ -1,8 +1,8 @@
 """The page ``docs/validation.md``: ``python -m hbmmodel.validate.document docs/validation.md``.
 
 It owns the words and tables of the page and which comparison stands where; it must not compute a comparison
-(``bounds``, ``hardware``, ``ramulator``, ``constraints``, ``speed`` do) and never holds a result as text. Misses
-stand in the tables beside the rest.
+(``bounds``, ``hardware``, ``published``, ``ramulator``, ``constraints``, ``speed`` do) and never holds a result as
+text. Misses stand in the tables beside the rest.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import hbmmodel
 from hbmmodel.errors import HbmError
-from hbmmodel.validate import bounds, hardware, speed
+from hbmmodel.validate import bounds, hardware, published, speed
 
 __all__ = ["main", "render", "write"]
 
@@ -72,6 +72,7 @@ def render(
         section("Bounds from the device description", lambda: _bounds(rows)),
         section("Ramulator 2.1", lambda: _ramulator(recorded)),
         section("Measurements of products", _hardware),
+        section("Published figures of energy and heat", _published),
         section("Speed", _speed if with_speed else _not_timed),
         section("Known limits", lambda: _limits(rows)),
     )
@@ -399,6 +400,38 @@ def _curves() -> str:
     return text
 
 
+# ---- energy and heat ----
+
+
+def _published() -> str:
+    tables = {"Energy": list(published.energy_figures()), "Heat": list(published.thermal_figures())}
+    figures = [figure for found in tables.values() for figure in found]
+    given, free = ([f for f in figures if f.made_from is which] for which in (True, False))
+    text = (
+        f"{len(figures)} figures. {len(given)} of them our values were made from, so that they only say that the"
+        f" arithmetic is right; of the other {len(free)}, {sum(f.holds for f in free)} lie within our span or within"
+        f" {100 * published.TOLERANCE:.0f} % of it. Energy sets, stacks and systems are the shipped ones; ours is low /"
+        " typical / high where a set has a span. Bold: a miss, by how far the typical value is off.\n\n"
+    )
+    for title, found in tables.items():
+        lines = []
+        for f in found:
+            low, high = f.published
+            theirs = f"{low:g}" if low == high else f"{low:g} to {high:g}"
+            ours = f"{f.ours[1]:.3g}" if f.ours[0] == f.ours[2] else " / ".join(f"{x:.3g}" for x in f.ours)
+            verdict = f.verdict if f.holds else f"**{f.verdict}**"
+            lines.append((f.quantity, f.unit, theirs, ours, verdict, f.how, f.source))
+        head = ("quantity", "unit", "published", "ours", "", "ours is", "source")
+        text += f"### {title}\n\n" + _table(head, lines)
+    return (
+        text
+        + "The KAIST figures are a roadmap's power of a whole stack; what they include is not said. The gain of HBM4E"
+        " is not in the projection. The stacks' conductivity in the plane comes from silicon, BEOL and bonds alone,"
+        " without the copper of TSVs.\n\n"
+        "### Not compared\n\n" + _table(("figure", "source", "why"), published.NOT_COMPARED)
+    )
+
+
 # ---- the program ----
 
 
@@ -437,8 +470,7 @@ def _limits(rows: Sequence[bounds.Row]) -> str:
         " of products show.",
         "Read latency counts from the acceptance by the controller, or from the time stamp of a request that has one."
         " Requests of operations have none, and their wait before the queue is not in the latency.",
-        "Error scrubbing and temperature are not simulated; a hot device is described"
-        " by its refresh multiplier.",
+        "Error scrubbing is not simulated. Cooling of products and the temperature at which hosts throttle are estimates.",
     ]
     if _slow_refpb(rows):
         limits.append(

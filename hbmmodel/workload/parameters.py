@@ -35,7 +35,9 @@ class Parameter(NamedTuple):
 
     @property
     def n_bytes(self) -> int:
-        """Bytes."""
+        """Bytes; every expert has whole ones."""
+        if self.name.startswith("expert_"):
+            return self.shape[0] * tensor_bytes(self.dtype, math.prod(self.shape[1:]))
         return tensor_bytes(self.dtype, self.elements)
 
 

@@ -83,4 +83,27 @@ static void nonsense_is_refused(void)
     REFUSED(epoch_ticks, 0);
 }
 
-TESTS(T(every_policy_is_named_and_described), T(a_sound_configuration_is_accepted), T(nonsense_is_refused))
+static void a_refresh_interval_that_cannot_be_kept_is_refused(void)
+{
+    for (int refresh = 0; refresh < 2; refresh++) {
+        for (int64_t short_of = 0; short_of < 2; short_of++) {
+            hbm_policy_t policy = fixture_policy();
+            hbm_policies_t policies;
+            int64_t values[N_FIELDS];
+            hbm_device_t *device = fixture_device();
+            const int64_t least = hbm_device_least_refresh_interval(device, refresh == 0);
+
+            hbm_device_free(device);
+            fixture_values(values);
+            values[refresh == 0 ? F_REFIpb : F_REFI] = 4 * least - short_of;
+            device = fixture_device_of(values);
+            policy.refresh = refresh;
+            policy.refresh_scale = 4;
+            CHECK_EQ(hbm_policies_init(&policies, &policy, device), short_of ? HBM_ERR_BAD_POLICY : 0);
+            hbm_device_free(device);
+        }
+    }
+}
+
+TESTS(T(every_policy_is_named_and_described), T(a_sound_configuration_is_accepted), T(nonsense_is_refused),
+      T(a_refresh_interval_that_cannot_be_kept_is_refused))

@@ -121,3 +121,20 @@ def test_requests_with_borders_are_those_without(
         trace = hbm.Trace.from_requests(address, is_write, time_ps=times)
         plain = replay_of(system, trace, mode=mode).run()
         same(plain, replay_of(system, trace, mode=mode).run(every_ticks=every, observer=lambda *_: None))
+
+
+def test_what_a_border_allows_does_not_reach_back_before_it() -> None:
+    """A host that stops waiting at a border offers what waited from there on, not from where it began to wait."""
+    system = cases.small(host_latency_ns=60.0, window_bytes=0)
+    operations = [cases.operation(0, cases.writes(0, 1)), cases.operation(1, cases.reads(0, 6000))]
+    at = {192: (1, 6000), 256: (1, 0)}
+    program = Program(system, operations, 1024 // 32)
+    program.run(at)
+    last = max(i.tick for log in program.logs for i in log)
+
+    def observer(core: Any, tick: int) -> None:
+        if tick in at:
+            core.set_conditions(0, *at[tick])
+
+    ran = replay_of(system, cases.trace_of(*operations)).run(every_ticks=64, observer=observer)
+    assert rows_of_core(system, ran.raw["command_log"], last) == rows_of_twin(program, last)

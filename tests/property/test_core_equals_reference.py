@@ -139,6 +139,29 @@ def test_precharge_of_all_banks_waits_for_an_auto_precharge_that_has_not_begun()
         assert_same(case, skip)
 
 
+def test_a_request_that_is_served_at_once_frees_what_was_held_for_self_refresh() -> None:
+    """Accepted and read in one tick: at its end nothing waits, and yet refreshes may be chosen again."""
+    ticks = {
+        "act_ticks": 3, "act_reference": 2, "row_ticks": 1, "column_ticks": 2, "column_reference": 0,
+        "pre_any_edge": 1, "RL": 24, "WL": 10, "BL": 4, "RCDRD": 26, "RCDWR": 13, "RP": 26, "RAS": 47, "RC":
+        73, "WR": 26, "RTP": 8, "RRDS": 4, "RRDL": 5, "FAW": 26, "CCDS": 4, "CCDL": 8, "CCDR": 6, "WTRS": 7,
+        "WTRL": 13, "RTW": 24, "PPD": 4, "RREFD": 13, "RFCab": 150, "RFCpb": 90, "RFMab": 150, "RFMpb": 90,
+        "channels": 1, "pseudo_channels": 2, "sids": 1, "bank_groups": 3, "banks_per_group": 4, "rows": 3,
+        "columns": 4, "burst_bytes": 32, "XP": 12, "CPDED": 12, "PDmin": 12, "XS": 200, "postpone_max": 8,
+        "REFI": 2048, "REFIpb": 239, "RAAIMT": 0, "RAAMMT": 0, "RAADEC": 0,
+    }  # fmt: skip
+    policy = ChannelPolicy(
+        postpone=0, pull_in=1, read_queue=1, write_queue=1, write_high=1, write_low=0, cap=1,
+        power="self_refresh_idle", power_down_ticks=0, self_refresh_ticks=51,
+    )  # fmt: skip
+    first = [Request(40, False, 2, 1, 0), Request(40, False, 2, 2, 3)]
+    rows = [(11, 1, 3), (11, 2, 1), (11, 2, 2), (6, 1, 1), (6, 1, 1)]
+    second = [Request(-1, False, bank, row, column) for bank, row, column in rows]
+    case = strategies.Case(ticks, policy, [first, second], host_ticks=60, window=1)
+    for skip in (True, False):
+        assert_same(case, skip)
+
+
 def run_system(case: Any) -> tuple[int, dict[str, list[int]]]:
     """Run a case the way large runs go: by address, without a command log.  Return end tick and counters."""
     k = case.ticks

@@ -87,7 +87,7 @@ def test_any_value_anywhere_is_computed_or_refused(tmp_path: Path, case: str, da
         for key in way:
             holder = holder[key]
         if data.draw(st.booleans()) or not isinstance(holder, dict):
-            holder[last] = data.draw(ODD)
+            holder[last] = copy.deepcopy(data.draw(ODD))
         else:
             del holder[last]
         if not content:

@@ -103,7 +103,7 @@ def test_transposed_mirrored_and_symmetric_power_gives_such_temperatures(data: A
 def test_temperatures_add_up_as_powers_do(data: Any, model: Model) -> None:
     first, second = data.draw(powers(model)), data.draw(powers(model))
     t1, t2, both = (model.steady(p).temperature_c() - ABOVE for p in (first, second, first + second))
-    assert np.abs(t1 + t2 - both).max() <= 1e-11 * np.abs(both).max()
+    assert np.abs(t1 + t2 - both).max() <= 1e-11 * np.abs(both).max() + 1e-12  # of 40 degC, sixteen digits
 
 
 @given(st.data(), models(ways_out="top"))

@@ -12,7 +12,7 @@ import hbmmodel
 
 PUBLIC = {
     *("AddressMap", "Controller", "Cooling", "Device", "Result", "System", "Trace", "Trips"),
-    *("__version__", "check", "demo_capture", "device", "devices", "energy_set", "energy_sets"),
+    *("__version__", "capture", "check", "demo_capture", "device", "devices", "energy_set", "energy_sets"),
     *("errors", "get_include", "product", "product_info", "products", "read_trace", "simulate", "thermal", "workload"),
 }
 

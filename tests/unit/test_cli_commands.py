@@ -252,7 +252,8 @@ def test_run_passes_everything_on_and_saves(
         ),
         *("-o", str(target)),
     )
-    assert fake_run["read"] == ("step.trace", {"format": "hbmop", "phase": ("decode0",), "clock_ns": None})
+    read = {"format": "hbmop", "with_": None, "phase": ("decode0",), "clock_ns": None, "pages": None}
+    assert fake_run["read"] == ("step.trace", read)
     assert fake_run["options"] == {
         "mode": "closed",
         "order": "stream",

@@ -103,7 +103,7 @@ def test_power_that_cannot_be_is_refused(wrong: Any) -> None:
 @pytest.mark.parametrize(
     "change",
     [{"dies": 0}, {"height_um": 100.0}, {"bond_um": -1.0}, {"tim_um": float("nan")}, {"h_top_w_m2k": -1.0}, {"lid": 3},
-     {"x": 1}],  # fmt: skip
+     {"x": 1}, {"tim_um": 5e-324}, {"width_mm": 1e-300}, {"coolant_c": 10**400}],  # fmt: skip
 )
 def test_geometry_that_cannot_be_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(HbmArgumentError):

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import gzip
+import json
+import lzma
 from pathlib import Path
 
 import pytest
+from foreign_samples import TRACEG, chakra, cutracer, et, gem5, kineto, snapshot_bytes
 
 from hbmmodel.errors import HbmTraceError
 from hbmmodel.trace import Trace, convert, read_trace
-from hbmmodel.trace.detect import FORMATS, detect
+from hbmmodel.trace.detect import FORMATS, SNAPSHOT, detect
 
 SAMPLES = {
     "hbmop": '{"torch": "2.13", "hbmop": 1}\n["P", "x", 0]\n',
@@ -65,7 +68,7 @@ def test_a_malformed_first_record_still_tells_its_format_and_fault(tmp_path: Pat
         (b"# c\n" * 20_000, "only comments in the first 80000 bytes; pass format= one of hbmop, dramsim3"),
         (b"hello world\n", "line 1: fits no known format: got 'hello world'; pass format= one of"),
         (b"\n\n3 20734016\n", "line 3: fits no known format: got '3 20734016'"),
-        (b'{"traceEvents": []}\n', "line 1: fits no known format"),
+        (b'{"events": []}\n', "line 1: fits no known format"),
         (b"\x7fELF\0\0\0", "binary data of no known format"),
         (b"LD READ 5\n", "line 1: may be dramsim3 or ramulator-loadstore: got 'LD READ 5'; pass"),
         (b"5: read 0x0\n5: read 0x40\n", "line 2: may be dramsys-stl or dramsys-rstl: got '5: read 0x40'"),
@@ -92,5 +95,39 @@ def test_equal_times_of_zero_mean_the_same_in_both_dramsys_formats(tmp_path: Pat
     assert detect(path) == "dramsys-stl"
 
 
+FOREIGN = {
+    "pytorch-et": json.dumps(et()).encode(),
+    "kineto": json.dumps(kineto()).encode(),
+    "chakra": chakra(),
+    "cutracer": cutracer(),
+    "accelsim": TRACEG,
+    "gem5": gem5(),
+    SNAPSHOT: snapshot_bytes(),
+}
+
+
+@pytest.mark.parametrize("fmt", FOREIGN)
+def test_files_of_other_programs_are_recognised(tmp_path: Path, fmt: str) -> None:
+    path = tmp_path / "x.stl"
+    path.write_bytes(FOREIGN[fmt])
+    assert detect(path) == fmt
+    path.write_bytes(lzma.compress(FOREIGN[fmt]))
+    assert detect(path) == fmt
+
+
+@pytest.mark.parametrize("first", [b"MemcpyHtoD,0x7f,4\n", b"kernel-1.traceg\n", b"kernel-1.traceg.xz\n"])
+def test_a_list_of_kernels_is_recognised(tmp_path: Path, first: bytes) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(first)
+    assert detect(path) == "accelsim"
+
+
+def test_an_archive_is_an_access_array(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(b"PK\x03\x04")
+    assert detect(path) == "hbmarr"
+
+
 def test_every_format_can_be_forced() -> None:
-    assert set(SAMPLES) | {"dramsys-rstl", "parquet"} == set(FORMATS)
+    known = {*SAMPLES, *FOREIGN, "dramsys-rstl", "parquet", "hbmarr"}
+    assert known == {*FORMATS, SNAPSHOT}

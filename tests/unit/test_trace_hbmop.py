@@ -196,7 +196,7 @@ def test_an_expanded_tensor_of_2_to_the_62_bytes_is_refused(capture: Write) -> N
 @pytest.mark.parametrize(
     ("header", "message"),
     [
-        ({"hbmop": 2}, "FILE: line 1: field hbmop: unknown version: got 2; this release reads version 1"),
+        ({"hbmop": 3}, "FILE: line 1: field hbmop: unknown version: got 3; this release reads versions 1, 2"),
         ({"hbmop": "1"}, "unknown version: got '1'"),
         ({"hbmop": True}, "unknown version: got True"),
     ],

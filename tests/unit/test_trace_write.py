@@ -192,7 +192,7 @@ def test_a_file_can_be_converted_onto_itself(tmp_path: Path) -> None:
         (
             "a.stl",
             {"format": "lackey"},
-            "format is 'lackey'; dramsim3, ramulator-loadstore, dramsys-stl, parquet can",
+            "format is 'lackey'; dramsim3, ramulator-loadstore, dramsys-stl, parquet, hbmop can",
         ),
         ("a.parquet.gz", {}, "parquet compresses inside the file; leave .gz out of the name"),
         ("no/where/a.stl", {}, "cannot be written: No such file or directory; check the path"),

@@ -43,6 +43,27 @@ def test_steps_of_a_graph_search_follow_one_another() -> None:
     assert (starts[1:] >= ends[:-1]).all()
 
 
+def test_an_operation_after_all_waits_for_reads_that_it_shares_no_byte_with() -> None:
+    from hbmmodel.sim import Dependences
+    from hbmmodel.trace import Access, Operation, Trace
+
+    def op(i: int, after_all: bool) -> Operation:
+        return Operation(i, i, "read", "", 0, 0, (Access(False, 0, 4096 * i, 64),), after_all)
+
+    program = Dependences()
+    for i, after_all in enumerate([False, False, True, False]):
+        program.add(op(i, after_all))
+    assert program.ready() == [0, 1, 3]
+    program.start(0)
+    program.end(0)
+    assert program.ready() == [1, 3]
+    program.start(1)
+    program.end(1)
+    assert program.ready() == [2, 3]
+    plain, chained = (Trace.from_operations([op(0, False), op(1, mark)]) for mark in (False, True))
+    assert plain.content_hash() != chained.content_hash()
+
+
 def test_popular_rows_follow_zipf() -> None:
     rng = np.random.default_rng(3)
     for exponent in (0.8, 1.2):

@@ -9,7 +9,12 @@ import pytest
 
 from hbmmodel.validate import document
 
-COMPUTED = ("Bounds from the device description", "Measurements of products", "Known limits")
+COMPUTED = (
+    "Bounds from the device description",
+    "Measurements of products",
+    "Published figures of energy and heat",
+    "Known limits",
+)
 OTHERS = ("Ramulator 2.1", "Speed")
 
 
