@@ -94,8 +94,8 @@ class Result:
     energy_model : dict
         What the energies assume: set, how it was chosen, toggle rate, DBI, temperature (JSON types).
     temperature : Table
-        One row per time, stack and die: ``time_s, stack, die, power_w, mean_c, min_c, max_c``. No rows unless
-        temperatures were computed; one time (0.0) for a steady state.
+        One row per time, stack and die: ``time_s, stack, die, power_w, mean_c, min_c, max_c``, at up to 512 times. No
+        rows unless temperatures were computed; one time (0.0) for a steady state that holds.
     temperature_cells : Table
         The last temperatures of every cell: ``stack, die, y, x, temperature_c``; see `temperature_map_c`.
     thermal_model : dict

@@ -119,4 +119,4 @@ def _auto(family: str, dies: int) -> Stack:
         (known for known in stacks() if known.startswith(f"{like}_") and known.count("_") == 1),
         key=lambda known: (abs(stack(known).dies - dies), known),
     )
-    return stack(nearest).replace(dies=dies)
+    return stack(nearest).replace(name=f"{nearest}, {dies} dies", dies=dies)

@@ -123,6 +123,11 @@ def test_a_stack_of_another_height_is_refused() -> None:
         wrong.thermal_stack()
 
 
+def test_a_stack_made_for_another_height_says_so() -> None:
+    made = Cooling().stack_of("HBM2E", 4)
+    assert (made.dies, made.name) == (4, "HBM3E_8H, 4 dies")
+
+
 def test_every_preset_and_variant_has_a_thermal_stack() -> None:
     from sim_cases import PRESETS
 
