@@ -92,17 +92,29 @@ def test_conditions_set_at_borders_act_as_in_the_twin(
     if system.controller.refresh == "all_bank":
         changes = [(min(scale, 2), gap) for scale, gap in changes]
     at = {every * (i + 1): change for i, change in enumerate(changes)}
+
+    def run(threads: int, log: bool) -> tuple[Any, dict[int, tuple[int, int]]]:
+        set_at = {}
+
+        def observer(core: Any, tick: int) -> None:
+            if tick in at:
+                core.set_conditions(0, *at[tick])
+                set_at[tick] = at[tick]
+
+        replay = replay_of(system, cases.trace_of(*operations), threads, log)
+        return replay.run(every_ticks=every, observer=observer), set_at
+
+    applied = run(1, True)[1]  # when all is taken in, no border follows: the queues drain
     program = Program(system, operations, 1024 // 32)
-    program.run(at)
+    program.run(applied)
     last = max(i.tick for log in program.logs for i in log)
     expected = rows_of_twin(program, last)
-
-    def observer(core: Any, tick: int) -> None:
-        if tick in at:
-            core.set_conditions(0, *at[tick])
+    taken = max(tick for pcs in program.channels for pc in pcs for tick in pc.accept)
+    assert {tick for tick in at if tick <= taken} <= set(applied)
 
     for threads, log in ((1, True), (2, True), (2, False)):
-        ran = replay_of(system, cases.trace_of(*operations), threads, log).run(every_ticks=every, observer=observer)
+        ran, again = run(threads, log)
+        assert again == applied
         found = ran.raw["operations"]
         assert (found["start_tick"].tolist(), found["end_tick"].tolist()) == (program.start, program.end)
         if log:
