@@ -30,10 +30,19 @@ def did_you_mean(word: str, names: Iterable[str]) -> str:
     "did you mean 'HBM4_8000'? "
     >>> did_you_mean("FOO", ["HBM4E_14000_projection"])
     ''
+
+    Names that only put something in before the last part are closer than those that leave something out.
+
+    >>> did_you_mean("tRCD_ns", ["tRC_ns", "tRCDRD_ns", "tRCDWR_ns"])
+    "did you mean 'tRCDRD_ns' or 'tRCDWR_ns'? "
     """
     import difflib
 
     by_lower = {name.lower(): name for name in names}
+    begin, _, end = word.lower().rpartition("_")
+    longer = [name for low, name in by_lower.items() if begin and low.startswith(begin) and low.endswith("_" + end)]
+    if longer and word.lower() not in by_lower and len(longer) <= 3:
+        return f"did you mean {' or '.join(map(repr, longer))}? "
     close = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.65)
     return f"did you mean {by_lower[close[0]]!r}? " if close else ""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from hbmmodel.cli.common import echo_json, json_option, open_trace, read_options
@@ -59,6 +61,9 @@ def command(
 
     if (target is None) == (output is None):
         raise click.UsageError("name one file to write, as DST or with -o")
+    place = str(target or output)
+    if any(_same(place, read) for read in (source, with_file) if read is not None):
+        raise click.UsageError(f"{place} is read and would be replaced; name another DST")
     written = convert(
         open_trace(
             source,
@@ -69,7 +74,7 @@ def command(
             rewrites=rewrites,
             pages=pages,
         ),
-        str(target or output),
+        place,
         target_format,
         burst_bytes=burst_bytes,
         gb_per_s=gb_per_s,
@@ -81,3 +86,11 @@ def command(
     else:
         kind = "operations" if "operations" in written else "requests"
         click.echo(f"{written['path']}: {written[kind]} {kind} as {written['format']}")
+
+
+def _same(target: str, source: str) -> bool:
+    """Whether both names lead to one file that exists."""
+    try:
+        return os.path.samefile(target, source)
+    except (OSError, ValueError):
+        return False

@@ -270,7 +270,7 @@ def _energy(result: Result) -> Section | None:
         f"{span(s['energy_pj_per_bit'], 'pJ/bit')}, {span(s['power_w_mean'], 'W')} on average.",
         f"Energy set {model.get('chosen', '-')}: {model.get('title', '-')}.",
         f"Toggle rate {model.get('toggle_rate')}, DBI on the pins {'on' if model.get('dbi') else 'off'}, leakage at "
-        f"{model.get('temperature_c')} deg C. Spans take every value at the same end "
+        f"{model.get('temperature_c', float('nan')):.1f} deg C. Spans take every value at the same end "
         "(hbmmodel energy show says where each is from).",
     )
     grid = Grid(("component", "energy", "share", "span"), (*rows, row("all", low, total, high)))
@@ -439,5 +439,5 @@ def _assumptions(result: Result) -> Section:
     if s["energy_pj"] is None:
         sentences.append("Energy and power were not computed; their keys are empty.")
     if s["temperature_c_max"] is None:
-        sentences.append("Temperature is an input of leakage here (--thermal computes it); its key is empty.")
+        sentences.append("Temperature is an input of leakage here (--thermal computes it); its keys are empty.")
     return Section("Assumptions", tuple(sentences))

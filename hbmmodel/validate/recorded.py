@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeGuard
 
 from hbmmodel.errors import HbmTraceError
+from hbmmodel.trace.source import pieces
 
 __all__ = ["differences", "is_number", "parse_json", "read_json", "real", "refuse", "short", "sub_object", "whole"]
 
@@ -23,17 +24,21 @@ LARGEST = 1e30
 
 
 def read_json(path: Path) -> Any:
-    """Content of a JSON file.
+    """Content of a JSON file; plain, gzip, xz or zstd.
 
     Raises
     ------
     HbmTraceError
-        It cannot be read, is larger than 256 MiB, or is no JSON.
+        It cannot be read, is larger than 256 MiB (unpacked), or is no JSON.
     """
     try:
-        if path.stat().st_size > FILE_MAX_BYTES:
-            refuse(path, f"is larger than {FILE_MAX_BYTES >> 20} MiB; no recorded file is")
-        return parse_json(path.read_text(encoding="utf-8"), path)
+        path.stat()
+        content = bytearray()
+        for piece in pieces(path):
+            content += piece
+            if len(content) > FILE_MAX_BYTES:
+                refuse(path, f"is larger than {FILE_MAX_BYTES >> 20} MiB; no recorded file is")
+        return parse_json(content.decode(), path)
     except OSError as error:
         refuse(path, f"cannot be read: {error.strerror or error}")
     except UnicodeDecodeError:

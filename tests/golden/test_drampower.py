@@ -52,3 +52,10 @@ def test_a_malformed_file_is_refused_by_place(tmp_path: Path) -> None:
     path.write_text(json.dumps(broken))
     with pytest.raises(HbmTraceError, match=r"broken\.json.*memspec"):
         validate([path])
+
+
+def test_a_compressed_file_is_read_as_the_plain_one(tmp_path: Path) -> None:
+    plain = tmp_path / "plain.json"
+    plain.write_bytes(gzip.decompress(DATA[0].read_bytes()))
+    compressed = validate([DATA[0]])
+    assert list(compressed.values()) == list(validate([plain]).values())

@@ -178,6 +178,7 @@ def test_settings_reach_the_system_the_controller_and_the_device() -> None:
         (["--set", "wings=2"], "is called 'wings'; system, controller, cooling: bottom_c, cap,"),
         (["--set", "host_latency=80"], "did you mean 'host_latency_ns'?"),
         (["--set", "capp=8"], "did you mean 'cap'?"),
+        (["--set", "tRCD_ns=14"], "did you mean 'tRCDRD_ns' or 'tRCDWR_ns'?"),
         (["--set", "tFAWns=14"], "did you mean 'tFAW_ns'?"),
         (["--set", "tFAW=14"], "override 'tFAW' lacks its unit"),
         (["--set", "tCK_ns=14"], "tCK follows from the data rate"),
@@ -470,6 +471,12 @@ def test_convert_writes_the_target_and_says_what(tmp_path: Path, capsys: pytest.
     assert json.loads(told(capsys, *argv))["requests"] == 3
     assert "choose another format" not in fails(capsys, "convert", str(source), str(tmp_path / "x.unknown"))
     assert "phase" in fails(capsys, "convert", str(source), str(target), "--phase", "decode0")
+    before = source.read_bytes()
+    alias = tmp_path / "alias.dramsim3.trace"
+    alias.symlink_to(source)
+    assert "is read and would be replaced" in fails(capsys, "convert", str(source), str(alias))
+    alias.unlink()
+    assert source.read_bytes() == before
     assert sorted(p.name for p in tmp_path.iterdir()) == ["t.stl", "t.trace", "u"]
 
 
