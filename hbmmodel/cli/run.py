@@ -73,7 +73,7 @@ DEMO_SYSTEM = {"device": "HBM4_8000", "variant": "24Gb_12H", "stacks": 8}
     default=None,
     help="Let temperature act back: repeated for ever, for some seconds, or in this one run.",
 )
-@click.option("--thermal-seconds", type=float, default=10.0, show_default=True, metavar="S", help="Of a transient.")
+@click.option("--thermal-seconds", type=float, default=None, metavar="S", help="Of a transient [default: 10].")
 @click.option(
     "--thermal-start-c",
     type=float,
@@ -101,7 +101,7 @@ def command(
     wrap: bool,
     threads: int | None,
     thermal: str | None,
-    thermal_seconds: float,
+    thermal_seconds: float | None,
     thermal_start_c: float | None,
     command_log: bool,
     output: str | None,
@@ -117,6 +117,10 @@ def command(
     With --json the summary, the trace's identity and the provenance are printed as JSON instead of the
     report.
     """
+    if thermal_seconds is not None and thermal != "transient":
+        raise click.UsageError("--thermal-seconds is the length of a transient; give --thermal transient with it")
+    if thermal_start_c is not None and thermal not in ("transient", "coupled"):
+        raise click.UsageError("--thermal-start-c begins a transient or a coupled run; give --thermal with it")
     if demo == (trace is not None):
         raise click.UsageError("name one TRACE, or give --demo for the shipped capture")
     if demo:
@@ -154,7 +158,7 @@ def command(
         wrap=wrap,
         request_bytes=request_bytes,
         thermal=thermal,
-        thermal_seconds=thermal_seconds,
+        thermal_seconds=10.0 if thermal_seconds is None else thermal_seconds,
         thermal_start_c=thermal_start_c,
     )
     if output is not None:
