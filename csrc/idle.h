@@ -59,8 +59,8 @@ static void skip_rounds(hbm_channel_t *self, hbm_pc_t *pc, int64_t rounds, hbm_t
     move_on(&s->pre_any, by);
     move_on(&s->refpb_any, by);
     move_on(&s->refab_ok, by);
-    for (int64_t i = 0; i < n && self->epochs != NULL; i++) {
-        hbm_epochs_add(self->epochs, hbm_rising(r->next_due + i * r->interval), HBM_EPOCH_REF);
+    if (self->epochs != NULL) {
+        hbm_epochs_add_many(self->epochs, r->next_due, r->interval, n, HBM_EPOCH_REF);
     }
     *(self->policies->refresh->per_bank ? &pc->counters.n_ref_pb : &pc->counters.n_ref_ab) += n;
     r->next_due += by;

@@ -71,6 +71,20 @@ void hbm_epochs_seek(hbm_epochs_t *self, hbm_tick_t t)
     self->used = self->current + 1 > self->used ? self->current + 1 : self->used;
 }
 
+void hbm_epochs_add_many(hbm_epochs_t *self, hbm_tick_t first, hbm_tick_t step, int64_t n, int series)
+{
+    while (n > 0) {
+        int64_t here;
+        hbm_tick_t last;
+        hbm_epochs_seek(self, hbm_rising(first));
+        last = (self->begin + self->length - 1) & ~INT64_C(1); /* the last rising edge of this epoch */
+        here = hbm_min(n, (last - first) / step + 1);
+        self->count[self->current][series] += (uint64_t)here;
+        first += here * step;
+        n -= here;
+    }
+}
+
 int hbm_log_append(hbm_log_t *self, const hbm_logged_t *item)
 {
     if (self->n == self->capacity) {

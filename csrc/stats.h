@@ -72,6 +72,9 @@ HBM_INLINE void hbm_epochs_add(hbm_epochs_t *self, hbm_tick_t t, int series)
     self->count[self->current][series]++;
 }
 
+/* The same n times, at the rising edges at or after first, first + step, ...; costs epochs, not events. */
+void hbm_epochs_add_many(hbm_epochs_t *self, hbm_tick_t first, hbm_tick_t step, int64_t n, int series);
+
 typedef struct {
     hbm_tick_t tick;
     int32_t row;

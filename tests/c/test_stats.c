@@ -33,6 +33,35 @@ static void counters_have_names_in_order(void)
     CHECK(hbm_counter_name(hbm_n_counters()) == NULL);
 }
 
+static void many_events_at_once_are_those_one_by_one(void)
+{
+    static hbm_epochs_t many, single;
+    uint64_t seed = 7;
+
+    for (int round = 0; round < 200; round++) {
+        const hbm_tick_t length = 2 + test_below(&seed, 40), step = 2 + test_below(&seed, 300);
+        const int64_t n = test_below(&seed, 5000);
+        hbm_tick_t first = test_below(&seed, 3000);
+
+        hbm_epochs_init(&many, length);
+        hbm_epochs_init(&single, length);
+        for (int again = 0; again < 3; again++) {
+            hbm_epochs_add_many(&many, first, step, n, HBM_EPOCH_REF);
+            for (int64_t i = 0; i < n; i++) {
+                hbm_epochs_add(&single, hbm_rising(first + i * step), HBM_EPOCH_REF);
+            }
+            hbm_epochs_add(&many, first, HBM_EPOCH_ACT);
+            hbm_epochs_add(&single, first, HBM_EPOCH_ACT);
+            first += n * step + test_below(&seed, 7);
+        }
+        CHECK_EQ(many.length, single.length);
+        CHECK_EQ(many.used, single.used);
+        if (!CHECK(memcmp(many.count, single.count, sizeof many.count) == 0)) {
+            return;
+        }
+    }
+}
+
 /* The sum over all epochs of one series, with the time of every epoch checked against the events put in. */
 static void epochs_keep_every_event_while_they_merge(void)
 {
@@ -124,6 +153,6 @@ static void the_log_grows_and_survives_running_out_of_memory(void)
 }
 
 TESTS(T(buckets_tile_the_line), T(values_beyond_the_ends_go_to_the_end_buckets), T(counters_have_names_in_order),
-      T(epochs_keep_every_event_while_they_merge), T(epochs_may_be_revisited),
+      T(many_events_at_once_are_those_one_by_one), T(epochs_keep_every_event_while_they_merge), T(epochs_may_be_revisited),
       T(the_table_is_full_at_its_last_epoch_and_not_before),
       T(the_log_grows_and_survives_running_out_of_memory))
