@@ -12,6 +12,7 @@ import pytest
 
 from hbmmodel.errors import HbmArgumentError, HbmTraceError
 from hbmmodel.trace import RecordedTrace, read_trace
+from hbmmodel.trace.hbmop_out import write_hbmop
 from hbmmodel.trace.rewrite import (
     PASSES,
     dtype,
@@ -178,6 +179,16 @@ def test_a_device_reads_its_own_experts_that_got_tokens(trace: Make, rank: int, 
         ("r", 2, 16),
         ("w", 3, 192),
     ]
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_capture_of_one_device_remembers_which_of_its_experts_got_tokens(
+    trace: Make, tmp_path: Path, rank: int
+) -> None:
+    shared = trace(*experts([3, 3, 4, 6])).rewritten(expert_parallel(2, rank))
+    write_hbmop(shared, tmp_path / "one.hbmop")
+    written = read_trace(tmp_path / "one.hbmop")
+    assert isinstance(written, RecordedTrace) and moved(written) == moved(shared)
 
 
 def test_experts_that_cannot_be_shared_are_refused(trace: Make) -> None:
