@@ -18,6 +18,7 @@ from hbmmodel.trace.rewrite import (
     dtype,
     expert_parallel,
     fuse_elementwise,
+    gemm_tiles,
     kv,
     micro_batches,
     optimizer,
@@ -231,6 +232,18 @@ def test_a_router_stays_whole(trace: Make) -> None:
     ).rewritten(tensor_parallel(2))
     assert moved(t)[1][1][1] == ("r", 1, 4 * 1024 * 8)
     assert moved(t)[2][1][1] == ("r", 3, 4 * 1024 * 128 // 2)
+
+
+def test_matrices_whose_rereads_are_counted_are_not_cut(trace: Make) -> None:
+    t = trace(
+        *alloc(0, 1, 2, 4, n_bytes=1 << 20),
+        op("aten.relu.default", matrix("r", 4, 256, 64), matrix("w", 0, 256, 64)),
+        op("aten.mm.default", matrix("r", 0, 256, 64), matrix("r", 1, 64, 512), matrix("w", 2, 256, 512)),
+    )
+    tiled = moved(t.rewritten(tensor_parallel(4), gemm_tiles(128, 128)))[1][1]
+    assert tiled == [("r", 0, 65536), ("r", 1, 2 * 32768), ("w", 2, 131072)]  # one column of tiles, two rows
+    with pytest.raises(HbmTraceError, match="rewrite this before gemm_tiles"):
+        moved(t.rewritten(gemm_tiles(128, 128), tensor_parallel(4)))
 
 
 # ---- caches, formats, batches ----
