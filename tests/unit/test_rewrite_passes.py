@@ -158,6 +158,15 @@ def test_a_foreach_step_becomes_one_kernel(trace: Make) -> None:
     ]
 
 
+def test_what_a_chain_makes_of_a_part_does_not_stand_for_the_whole(trace: Make) -> None:
+    t = trace(
+        *alloc(0, 1, 2),
+        op("aten.copy_.default", vector("m", 0, 16), vector("r", 1, 16)),
+        op("aten.silu.default", vector("r", 0, 256), vector("w", 2)),
+    ).rewritten(fuse_elementwise())
+    assert moved(t) == [("fused.pointwise", [("r", 1, 64), ("r", 0, 1024), ("w", 0, 64), ("w", 2, 1024)])]
+
+
 # ---- experts ----
 
 
