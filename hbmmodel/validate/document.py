@@ -470,7 +470,8 @@ def _limits(rows: Sequence[bounds.Row]) -> str:
         " of products show.",
         "Read latency counts from the acceptance by the controller, or from the time stamp of a request that has one."
         " Requests of operations have none, and their wait before the queue is not in the latency.",
-        "Error scrubbing is not simulated. Cooling of products and the temperature at which hosts throttle are estimates.",
+        "Error scrubbing is not simulated."
+        " Cooling of products and the temperature at which hosts throttle are estimates.",
     ]
     if _slow_refpb(rows):
         limits.append(

@@ -216,7 +216,8 @@ def test_popular_experts_stay_popular_from_step_to_step() -> None:
         found: list[set[int]] = []
         for op in decode(small, context=16, steps=8, skew=skew).operations():
             if op.name == "expert_down":
-                found += [set((a.row_offsets // a.run_bytes).tolist()) for a in op.accesses if a.row_offsets is not None]
+                chosen = [a for a in op.accesses if a.row_offsets is not None]
+                found += [set((a.row_offsets // a.run_bytes).tolist()) for a in chosen]  # type: ignore[operator]
         return found[::2]  # the first layer's
 
     assert len(set(map(frozenset, busy(16.0)))) == 1
