@@ -69,7 +69,7 @@ class TensorParallel(Pass):
             index.close()
 
     def _looked_up(self, record: OpRecord, sharding: _ByProducts, index: IndexArrays) -> OpRecord:
-        """A table that is the head too is cut by rows: as many rows as before are looked up, in the part that is here."""
+        """A table that is the head too is cut by rows: as many rows as before are looked up, in the own part."""
         table = record.operands[0]
         if sharding.cut_whole(table) != 0:
             return record
