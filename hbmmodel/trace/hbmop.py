@@ -72,6 +72,12 @@ class HbmopTrace(RecordedTrace):
             return _header(self.name, number, line)
         raise trace_error(self.name, "the file is empty", remedy="capture again")
 
+    @property
+    def rewrites(self) -> tuple[str, ...]:
+        """Passes that had changed the trace when it was written, as its first line says."""
+        said = self.metadata.get("rewrites")
+        return tuple(text for text in said if isinstance(text, str)) if isinstance(said, list) else ()
+
     def content_hash(self) -> str:
         """SHA-256 (hex) of the capture's bytes and, where there is one, of its index file's."""
         hasher = hashlib.sha256()

@@ -84,6 +84,7 @@ def _lines(trace: RecordedTrace) -> Iterator[Any]:
     try:
         for record in trace.records():
             if isinstance(record, OpRecord):
+                record = _keyed(record, number)
                 for key, operand in {o.key: o for o in record.operands if o.key is not None}.items():
                     found = (index.recorded(key) if operand.indices is None else operand.indices).ravel()
                     for low in range(0, max(len(found), 1), VALUES_PER_LINE):
@@ -100,6 +101,15 @@ def _lines(trace: RecordedTrace) -> Iterator[Any]:
     finally:
         index.close()
     yield ["E", number]
+
+
+def _keyed(record: OpRecord, number: int) -> OpRecord:
+    """The operation with a name for contents that a rewrite made, which have none."""
+    operands = tuple(
+        o._replace(key=f"rewritten.{number}.{i}") if o.key is None and o.indices is not None else o
+        for i, o in enumerate(record.operands)
+    )
+    return record._replace(operands=operands)
 
 
 def _operand(operand: Operand) -> list[Any]:

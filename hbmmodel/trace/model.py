@@ -280,17 +280,19 @@ class OpTrace(Trace):
     ----------
     random_gathers : int
         Gathers of the latest pass whose rows the capture does not record and that were drawn at random.
-    rewrites : tuple of str
-        Passes that changed the trace before it was placed, in order.
     workload : mapping or None
         What the operations do for whom, in JSON types, where it is known: tokens, steps, parameters, ...; see
         `hbmmodel.workload`.
     """
 
     kind = "operations"
-    rewrites: tuple[str, ...] = ()
     workload: Mapping[str, Any] | None = None
     _progress: Progress | None = None
+
+    @property
+    def rewrites(self) -> tuple[str, ...]:
+        """Passes that changed the trace before it was placed, in order."""
+        return ()
 
     @property
     def random_gathers(self) -> int:

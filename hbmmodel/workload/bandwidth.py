@@ -86,10 +86,13 @@ class EffectiveBandwidth:
     table : Table
         One row per kind and size: ``operation_class, size_bytes`` (moved in all), ``time_ns`` (from the first request
         to the last data), ``gb_per_s, fraction_of_peak, energy_pj_per_bit, read_latency_ns_mean`` (0.0 without reads).
+    first_read_ns : float
+        Time of one read of 64 bytes by itself [ns].
     """
 
     system: System
     table: Table
+    first_read_ns: float
 
     def gb_per_s(self, operation_class: str, size_bytes: int) -> float:
         """Bandwidth of an operation, its time interpolated between measured sizes; beyond the largest, that of the
@@ -124,15 +127,14 @@ class EffectiveBandwidth:
 
         Source
         ------
-        LLMServingSim 2.0, ``configs/cluster/*.json``: ``mem_size``, ``mem_bw``, ``mem_latency``. The latency is the
-        shortest run's, which the bandwidth of a large operation does not contain.
+        LLMServingSim 2.0, ``configs/cluster/*.json``: ``mem_size``, ``mem_bw``, ``mem_latency``. The latency is that
+        of one read by itself, whatever sizes were measured.
         """
-        first = float(self.table["time_ns"].min())
         return {
             "npu_mem": {
                 "mem_size": round(self.system.capacity_bytes / 1e9, 3),
                 "mem_bw": round(self.gb_per_s(operation_class, size_bytes), 3),
-                "mem_latency": round(first, 3),
+                "mem_latency": round(self.first_read_ns, 3),
             }
         }
 
@@ -149,6 +151,7 @@ class EffectiveBandwidth:
             "peak_gb_per_s": float(self.system.peak_gb_per_s),
             "operation_classes": {name: OPERATION_CLASSES[name][0] for name in used},
             "rows": list(self.table.rows()),
+            "first_read_ns": self.first_read_ns,
             "astra_sim": self.astra_sim(name, size),
             "llm_serving_sim": self.llm_serving_sim(name, size),
             "system": self.system.to_dict(),
@@ -254,7 +257,7 @@ def effective_bandwidth(
     columns = list(zip(*rows, strict=True))
     head = ("operation_class", "size_bytes", "time_ns", "gb_per_s", "fraction_of_peak", "energy_pj_per_bit")
     table = Table(dict(zip((*head, "read_latency_ns_mean"), columns, strict=True)))
-    return EffectiveBandwidth(system, table)
+    return EffectiveBandwidth(system, table, _measure(system, "read", 64, threads)[1])
 
 
 def _measure(system: System, name: str, size: int, threads: int | None) -> tuple[int | float, ...]:

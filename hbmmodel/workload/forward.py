@@ -86,6 +86,7 @@ class Forward:
     skew: float
     rng: np.random.Generator
     _live: list[Tensor] = field(default_factory=list)
+    _orders: dict[int, NDArray[np.int64]] = field(default_factory=dict)  # by layer: which experts are popular
 
     def act(self, *elements: int) -> Tensor:
         """A new activation of one or several parts, kept until `drop`."""
@@ -266,7 +267,9 @@ class Forward:
         yield op("router", [x.read(), *w.read(layer, "router", "router_bias")], [scores.write()])
         local = e.count // p.expert
         width = e.intermediate // (p.tensor if p.expert == 1 else 1)
-        counts = route(e, n * p.groups, self.skew, self.rng)[:local]
+        if layer not in self._orders:
+            self._orders[layer] = self.rng.permutation(e.count)
+        counts = route(e, n * p.groups, self.skew, self.rng, self._orders[layer])[:local]
         busy = np.flatnonzero(counts > 0)
         pairs = round(float(counts.sum()))
         inputs, kept = [x.read(), scores.read()], n * e.top_k

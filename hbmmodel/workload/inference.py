@@ -172,7 +172,7 @@ def decode(
     fusion : {"fused", "eager"}
         Kernels as serving engines fuse them, or every operator by itself as eager PyTorch runs Hugging Face's Llama.
     skew : float
-        Unevenness of expert routing, see `route`; 0: uniform.
+        Unevenness of expert routing, see `route`; 0: uniform. A layer's popular experts stay the same over all steps.
     seed : int
         Of tokens, experts and the order of pages.
 

@@ -34,7 +34,8 @@ class Share:
     time_ns : float
         See `time_shares`; an operation's time is divided among its classes by their bytes.
     fraction_of_peak : float
-        Bytes over time, over the pin bandwidth.
+        Bytes over time, over the pin bandwidth. Where operations overlap, time is dealt out by their mean rates: a
+        small share beside large ones can come out a few percent above what it had, even above 1.
     """
 
     bytes_read: int
@@ -84,7 +85,7 @@ class Metrics:
     tokens, steps : float, int
         Tokens (samples, queries) that all devices alike together got done, and steps. 0 tokens: none are counted.
     devices : int
-        Devices that do the same as the simulated one, it included.
+        Devices that do the same as the simulated one, it included; of a pipeline those of its stage only.
     time_ns, time_per_step_ns : float
         Time of the run, and per step.
     time_per_token_ns, tokens_per_s : float or None

@@ -31,7 +31,9 @@ def expected_distinct(experts: int, top_k: int, tokens: int) -> float:
     return experts * (1.0 - (1.0 - top_k / experts) ** tokens)
 
 
-def route(experts: Experts, tokens: int, skew: float, rng: np.random.Generator) -> NDArray[np.float64]:
+def route(
+    experts: Experts, tokens: int, skew: float, rng: np.random.Generator, order: NDArray[np.int64] | None = None
+) -> NDArray[np.float64]:
     """Tokens that every expert of one layer gets, of `tokens` that each go to `top_k` different ones.
 
     Parameters
@@ -39,8 +41,10 @@ def route(experts: Experts, tokens: int, skew: float, rng: np.random.Generator) 
     experts : Experts
     tokens : int
     skew : float
-        Exponent of a Zipf distribution over the experts, in an order of the layer's own; 0: uniform.
+        Exponent of a Zipf distribution over the experts; 0: uniform.
     rng : numpy.random.Generator
+    order : ndarray of int64, shape (count,), optional
+        Place of every expert in that distribution, 0 the most popular; drawn if not given.
 
     Returns
     -------
@@ -58,8 +62,8 @@ def route(experts: Experts, tokens: int, skew: float, rng: np.random.Generator) 
     (200.0, True)
     """
     n, k = experts.count, experts.top_k
-    rank = rng.permutation(n) + 1.0
-    log_weight = -skew * np.log(rank)
+    rank = rng.permutation(n) if order is None else order
+    log_weight = -skew * np.log(rank + 1.0)
     drawn = min(tokens, SAMPLE_TOKENS)
     counts = np.zeros(n)
     per_turn = max(1, (1 << 22) // n)

@@ -303,3 +303,17 @@ def test_the_result_of_a_run_names_the_passes() -> None:
     asked = sum(op.bytes_read + op.bytes_written for op in trace.operations())
     assert result.trace["bytes_asked"] == asked
     assert hbmmodel.simulate(system, opened(LLAMA).select("decode3")).trace["rewrites"] == []
+
+
+def test_a_table_that_is_the_head_too_is_cut_with_it() -> None:
+    whole = opened(GPT2)
+    half = whole.rewritten(tensor_parallel(2))
+
+    def looked_up(trace: RecordedTrace) -> list[int]:
+        return [op.bytes_read for op in trace.operations() if op.name.startswith("aten.embedding.default")]
+
+    def states(trace: RecordedTrace) -> int:
+        return sum(op.bytes_written for op in trace.operations() if "addcdiv" in op.name)
+
+    assert looked_up(half) == looked_up(whole)  # every token has its row
+    assert states(half) < 0.55 * states(whole)

@@ -12,11 +12,13 @@ import pytest
 
 from hbmmodel.errors import HbmArgumentError, HbmTraceError
 from hbmmodel.trace import RecordedTrace, read_trace
+from hbmmodel.trace.hbmop_out import write_hbmop
 from hbmmodel.trace.rewrite import (
     PASSES,
     dtype,
     expert_parallel,
     fuse_elementwise,
+    gemm_tiles,
     kv,
     micro_batches,
     optimizer,
@@ -156,6 +158,15 @@ def test_a_foreach_step_becomes_one_kernel(trace: Make) -> None:
     ]
 
 
+def test_what_a_chain_makes_of_a_part_does_not_stand_for_the_whole(trace: Make) -> None:
+    t = trace(
+        *alloc(0, 1, 2),
+        op("aten.copy_.default", vector("m", 0, 16), vector("r", 1, 16)),
+        op("aten.silu.default", vector("r", 0, 256), vector("w", 2)),
+    ).rewritten(fuse_elementwise())
+    assert moved(t) == [("fused.pointwise", [("r", 1, 64), ("r", 0, 1024), ("w", 0, 64), ("w", 2, 1024)])]
+
+
 # ---- experts ----
 
 
@@ -178,6 +189,16 @@ def test_a_device_reads_its_own_experts_that_got_tokens(trace: Make, rank: int, 
         ("r", 2, 16),
         ("w", 3, 192),
     ]
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_capture_of_one_device_remembers_which_of_its_experts_got_tokens(
+    trace: Make, tmp_path: Path, rank: int
+) -> None:
+    shared = trace(*experts([3, 3, 4, 6])).rewritten(expert_parallel(2, rank))
+    write_hbmop(shared, tmp_path / "one.hbmop")
+    written = read_trace(tmp_path / "one.hbmop")
+    assert isinstance(written, RecordedTrace) and moved(written) == moved(shared)
 
 
 def test_experts_that_cannot_be_shared_are_refused(trace: Make) -> None:
@@ -220,6 +241,18 @@ def test_a_router_stays_whole(trace: Make) -> None:
     ).rewritten(tensor_parallel(2))
     assert moved(t)[1][1][1] == ("r", 1, 4 * 1024 * 8)
     assert moved(t)[2][1][1] == ("r", 3, 4 * 1024 * 128 // 2)
+
+
+def test_matrices_whose_rereads_are_counted_are_not_cut(trace: Make) -> None:
+    t = trace(
+        *alloc(0, 1, 2, 4, n_bytes=1 << 20),
+        op("aten.relu.default", matrix("r", 4, 256, 64), matrix("w", 0, 256, 64)),
+        op("aten.mm.default", matrix("r", 0, 256, 64), matrix("r", 1, 64, 512), matrix("w", 2, 256, 512)),
+    )
+    tiled = moved(t.rewritten(tensor_parallel(4), gemm_tiles(128, 128)))[1][1]
+    assert tiled == [("r", 0, 65536), ("r", 1, 2 * 32768), ("w", 2, 131072)]  # one column of tiles, two rows
+    with pytest.raises(HbmTraceError, match="rewrite this before gemm_tiles"):
+        moved(t.rewritten(gemm_tiles(128, 128), tensor_parallel(4)))
 
 
 # ---- caches, formats, batches ----

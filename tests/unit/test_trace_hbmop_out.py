@@ -13,7 +13,7 @@ from foreign_samples import chakra
 from hbmmodel import demo_capture
 from hbmmodel.errors import HbmArgumentError, HbmTraceError
 from hbmmodel.trace import OpTrace, RecordedTrace, convert, info, read_trace
-from hbmmodel.trace.rewrite import fuse_elementwise, gemm_tiles
+from hbmmodel.trace.rewrite import dtype, fuse_elementwise, gemm_tiles
 
 SAME = ("operations", "moving_operations", "bytes_read", "bytes_written", "phases", "allocator_peak_bytes")
 
@@ -72,6 +72,19 @@ def test_rewrites_are_named_and_what_cannot_be_said_is_refused(tmp_path: Path) -
     with pytest.raises(HbmArgumentError, match="write the trace as it was recorded, and rewrite it when it runs"):
         convert(source.rewritten(gemm_tiles(m=16, n=16)), tmp_path / "b.hbmop")
     assert not (tmp_path / "b.hbmop").exists()
+
+
+def test_rewrites_and_what_was_run_outlast_every_copy(tmp_path: Path) -> None:
+    source = opened(demo_capture("llama_tiny_b1_p128_d8"))
+    one, two = fuse_elementwise(), dtype("fp8")
+    convert(source.rewritten(one), tmp_path / "a.hbmop")
+    again = opened(tmp_path / "a.hbmop").rewritten(two)
+    assert again.rewrites == (str(one), str(two)) == tuple(info(again)["rewrites"])
+    convert(again, tmp_path / "b.hbmop")
+    last = opened(tmp_path / "b.hbmop")
+    assert last.rewrites == again.rewrites
+    said = {key: value for key, value in last.metadata.items() if key not in ("hbmop", "rewrites")}  # type: ignore[attr-defined]
+    assert said == {key: value for key, value in source.metadata.items() if key != "hbmop"}  # type: ignore[attr-defined]
 
 
 def test_a_malformed_source_leaves_nothing(tmp_path: Path) -> None:

@@ -68,6 +68,12 @@ def test_files_hold_the_table(found: EffectiveBandwidth, tmp_path: Path) -> None
     assert sorted(path.name for path in tmp_path.iterdir()) == ["b.csv", "b.json"]
 
 
+def test_the_latency_of_memory_does_not_depend_on_the_sizes_measured() -> None:
+    one, other = (effective_bandwidth(SYSTEM, classes=["read"], sizes=[size]) for size in (4096, 1 << 20))
+    latency = one.llm_serving_sim()["npu_mem"]["mem_latency"]
+    assert latency == other.llm_serving_sim()["npu_mem"]["mem_latency"] < one.table["time_ns"][0]
+
+
 def test_what_cannot_be_measured_or_written_is_refused(found: EffectiveBandwidth, tmp_path: Path) -> None:
     for options, told in (
         ({"classes": ["scatter"]}, "'scatter' is unknown"),

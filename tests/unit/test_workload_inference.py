@@ -210,6 +210,20 @@ def test_tensor_parallel_devices_share_weights_and_caches() -> None:
     assert latent[0] == latent[1]  # the latent serves all heads
 
 
+def test_popular_experts_stay_popular_from_step_to_step() -> None:
+    def busy(skew: float) -> list[set[int]]:
+        small = model("mixtral-8x7b").replace(layers=2)
+        found: list[set[int]] = []
+        for op in decode(small, context=16, steps=8, skew=skew).operations():
+            if op.name == "expert_down":
+                chosen = [a for a in op.accesses if a.row_offsets is not None]
+                found += [set((a.row_offsets // a.run_bytes).tolist()) for a in chosen]  # type: ignore[operator]
+        return found[::2]  # the first layer's
+
+    assert len(set(map(frozenset, busy(16.0)))) == 1
+    assert len(set(map(frozenset, busy(0.0)))) > 2
+
+
 def test_expert_parallel_devices_hold_whole_experts() -> None:
     trace = decode("deepseek-v3", batch=16, expert_parallel=8)
     assert trace.workload is not None

@@ -8,7 +8,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from hbmmodel.errors import HbmArgumentError, HbmTraceError
 from hbmmodel.trace.expand import Operand
@@ -63,9 +63,24 @@ class RewrittenTrace(RecordedTrace):
         chosen = source._phases if phases is None else phases
         super().__init__(source.name, chosen, source.base, source.seed, source.pages)
         self.format = source.format
-        self.rewrites = (*source.rewrites, *map(str, passes))
+        self.unit = source.unit
         self._source = source
         self._passes = tuple(passes)
+
+    @property
+    def rewrites(self) -> tuple[str, ...]:
+        """Those of the source, then these."""
+        return (*self._source.rewrites, *map(str, self._passes))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Those of the source."""
+        return self._source.notes
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What the source says of the run."""
+        return dict(getattr(self._source, "metadata", {}))
 
     def content_hash(self) -> str:
         """SHA-256 (hex) of the source; what was done to it is in `rewrites`."""

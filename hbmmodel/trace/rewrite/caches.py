@@ -190,6 +190,9 @@ class KvCache(Pass):
             if operand.storage not in grown:
                 yield operand
                 continue
+            if operand.reread != (1, 1):
+                what = f"{record.name} re-reads the cache in tiles already"
+                raise refuse(trace, self, what, "rewrite this before gemm_tiles")
             which, tokens = grown[operand.storage]
             cache = caches[which]
             covered = 1

@@ -5,10 +5,11 @@ Owns which operators are element-wise and what a fused chain reads and writes; m
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from hbmmodel.trace.access import extent_bytes
 from hbmmodel.trace.expand import Operand, is_overwritten, moves_nothing, operator
 from hbmmodel.trace.records import Alloc, Free, OpRecord, PhaseMark, Record, RecordedTrace
 from hbmmodel.trace.rewrite.base import Pass, numbered
@@ -143,6 +144,7 @@ class _Chain:
         reads: dict[object, Operand] = {}
         writes: dict[object, Operand] = {}
         made: set[int] = set()
+        spans: dict[int, list[tuple[int, int]]] = {}  # of storages that were there before: the bytes that are made
         new: set[int] = set()
         for record in self._moving:
             base = operator(record.name)[1]
@@ -152,11 +154,15 @@ class _Chain:
                 if operand.role == "w":
                     new.add(storage)
                 does_read = operand.role == "r" or (operand.role == "m" and not is_overwritten(base, position))
-                if does_read and storage not in made:
+                if does_read and storage not in made and not _is_within(operand, spans.get(storage, ())):
                     reads.setdefault(key, operand._replace(role="r"))
                 if operand.role in "wm":
                     writes.setdefault(key, operand._replace(role="w"))
-            made |= {operand.storage for operand in record.operands if operand.role in "wm"}
+            made |= {operand.storage for operand in record.operands if operand.role == "w"}
+            for operand in record.operands:
+                low, high = _span(operand)
+                if operand.role == "m" and high - low == operand.numel * operand.itemsize:
+                    spans.setdefault(operand.storage, []).append((low, high))
         dropped = {s for s in new if self._last_use[s] <= self._end and s in self._freed}
         self._dropped |= dropped
         kept = [operand for operand in writes.values() if operand.storage not in dropped]
@@ -169,3 +175,12 @@ class _Chain:
             sum(record.duration_ns for record in self._moving),
             first.line,
         )
+
+
+def _span(operand: Operand) -> tuple[int, int]:
+    return operand.offset, operand.offset + extent_bytes(operand.shape, operand.stride, operand.itemsize)
+
+
+def _is_within(operand: Operand, spans: Sequence[tuple[int, int]]) -> bool:
+    low, high = _span(operand)
+    return any(first <= low and high <= last for first, last in spans)

@@ -154,6 +154,8 @@ class Sharding(abc.ABC):
             return
         if any(o.rows is not None for o in record.operands):
             raise Cut("rows are selected already; rewrite this before kv")
+        if any(o.reread != (1, 1) for o in record.operands):
+            raise Cut("re-reads are counted already, for whole matrices; rewrite this before gemm_tiles")
         inputs = [(i, o) for i, o in enumerate(record.operands) if o.role in "rm"]
         open_sums = [i for i, o in inputs if o.storage in self._partial]
         if open_sums:

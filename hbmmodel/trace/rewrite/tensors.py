@@ -9,7 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+
 from hbmmodel.trace.expand import Operand, operator
+from hbmmodel.trace.index import IndexArrays
 from hbmmodel.trace.records import OpRecord, Record, RecordedTrace
 from hbmmodel.trace.rewrite.base import Pass, check_count
 from hbmmodel.trace.rewrite.matmul import product
@@ -28,7 +31,7 @@ class TensorParallel(Pass):
     A matrix that meets a whole activation is cut by columns, one that meets a cut activation by rows; behind the
     latter the partial sums are exchanged before they are used, one ``all_reduce`` that reads and writes the result.
     Heads, caches, biases, gradients and optimizer states follow. Embedding tables, norms and narrow matrices stay
-    whole.
+    whole; a table that is the head as well is cut with it, and every token still looks up one row.
 
     Parameters
     ----------
@@ -55,10 +58,38 @@ class TensorParallel(Pass):
 
     def apply(self, trace: RecordedTrace) -> Iterator[Record]:
         """Records of one device."""
-        return _ByProducts(trace, self, self.parts).records()
+        sharding = _ByProducts(trace, self, self.parts)
+        index = trace.index_arrays()
+        try:
+            for record in sharding.records():
+                if isinstance(record, OpRecord) and operator(record.name)[1] == "embedding":
+                    record = self._looked_up(record, sharding, index)
+                yield record
+        finally:
+            index.close()
+
+    def _looked_up(self, record: OpRecord, sharding: _ByProducts, index: IndexArrays) -> OpRecord:
+        """A table that is the head too is cut by rows: as many rows as before are looked up, in the own part."""
+        table = record.operands[0]
+        if sharding.cut_whole(table) != 0:
+            return record
+        rows = table.shape[0]
+        operands = list(record.operands)
+        for i, operand in enumerate(operands):
+            if operand.key is None and operand.indices is None:
+                continue
+            found = operand.indices if operand.indices is not None else index.recorded(str(operand.key))
+            if not len(found) or -rows * self.parts <= int(found.min()) and int(found.max()) < rows * self.parts:
+                operands[i] = operand._replace(key=None, indices=np.mod(found, rows))
+        return record._replace(operands=tuple(operands))
 
 
 class _ByProducts(Sharding):
+    def cut_whole(self, operand: Operand) -> int | None:
+        """The dimension along which an operand that is cut already was cut, as far as its steps tell."""
+        axis = self.axes.get(operand.storage)
+        return None if axis is None else next((i for i, s in enumerate(operand.stride) if s == axis.step), None)
+
     def decide(self, record: OpRecord) -> bool:
         if operator(record.name)[1] in ("embedding", "embedding_dense_backward"):
             return all(self.cut_of(o) is None for o in record.operands)
