@@ -176,3 +176,11 @@ def test_devices_that_do_not_divide_are_refused() -> None:
             hbm.workload.decode("llama-3.1-70b", **options)
     with pytest.raises(HbmArgumentError, match="has 8 experts"):
         hbm.workload.decode("mixtral-8x7b", expert_parallel=3)
+
+
+def test_models_that_can_be_captured_have_the_parameters_of_their_files() -> None:
+    from hbmmodel.trace.capture.models import captured_model, captured_models
+
+    both = [name for name in captured_models() if name in models()]
+    assert len(both) == 5
+    assert {n: captured_model(n).parameters for n in both} == {n: model(n).parameters for n in both}
