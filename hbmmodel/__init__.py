@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hbmmodel import errors as errors
+    from hbmmodel import serving as serving
     from hbmmodel import thermal as thermal
     from hbmmodel import workload as workload
     from hbmmodel.check import check as check
@@ -67,6 +68,7 @@ __all__ = [
     "product_info",
     "products",
     "read_trace",
+    "serving",
     "simulate",
     "thermal",
     "workload",
@@ -97,7 +99,7 @@ _HOME = {
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("errors", "thermal", "workload"):
+    if name in ("errors", "serving", "thermal", "workload"):
         return importlib.import_module(f"hbmmodel.{name}")
     home = _HOME.get(name)
     if home is None:

@@ -17,6 +17,7 @@ COMMANDS = {
     "thermal": ("hbmmodel.cli.thermal", "Show how warm a power map makes a stack."),
     "workload": ("hbmmodel.cli.workload", "List the workloads and models that need no trace, or show a model."),
     "bandwidth": ("hbmmodel.cli.bandwidth", "Measure bandwidth by kind and size of operation, for other simulators."),
+    "serve": ("hbmmodel.cli.serve", "Serve requests as they arrive with a model: TTFT, time per token."),
     "run": ("hbmmodel.cli.run", "Simulate a trace and report what it took."),
     "info": ("hbmmodel.cli.info", "Describe a trace, a saved result, or the policies."),
     "report": ("hbmmodel.cli.report", "Print or write the report of a saved result."),

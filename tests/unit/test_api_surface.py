@@ -13,7 +13,8 @@ import hbmmodel
 PUBLIC = {
     *("AddressMap", "Controller", "Cooling", "Device", "Result", "System", "Trace", "Trips"),
     *("__version__", "capture", "check", "demo_capture", "device", "devices", "energy_set", "energy_sets"),
-    *("errors", "get_include", "product", "product_info", "products", "read_trace", "simulate", "thermal", "workload"),
+    *("errors", "get_include", "product", "product_info", "products", "read_trace", "serving", "simulate"),
+    *("thermal", "workload"),
 }
 
 
