@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -161,8 +162,11 @@ def open_trace(
 
         made = from_spec(name)
         return made.select(tuple(phases)) if phases else made
+    from hbmmodel.result.store import is_result
     from hbmmodel.trace import read_trace
 
+    if is_result(Path(name)):
+        raise click.UsageError(f"{name} is a saved result, not a trace; look at it with hbmmodel report or info")
     phase = tuple(phases) or None
     trace = read_trace(
         name, format=format, with_=with_file, phase=phase, clock_ns=clock_ns, pages=_pages(pages)
@@ -331,7 +335,6 @@ def check_writable(directory: str) -> None:
         `directory` must not be overwritten, or cannot be made; the message says what to do.
     """
     import tempfile
-    from pathlib import Path
 
     from hbmmodel.errors import HbmArgumentError
     from hbmmodel.result.store import check_target

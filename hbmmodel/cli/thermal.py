@@ -51,7 +51,7 @@ def command(
     from hbmmodel.errors import HbmArgumentError
     from hbmmodel.report.content import Grid
     from hbmmodel.report.text import render_grid
-    from hbmmodel.thermal import Model, stacks
+    from hbmmodel.thermal import Model, Trips, stacks
     from hbmmodel.thermal import stack as make_stack
 
     if stack is None:
@@ -80,6 +80,9 @@ def command(
     when = "steady state" if seconds is None else f"{seconds:g} s after power-on"
     click.echo(f"{made.name}, {total_w:g} W, coolant {made.coolant_c:g} degC: {when}")
     header = ("die", "mean degC", "min", "max")
+    trips = Trips()
+    if float(state.max_c().max()) >= trips.cattrip_c:
+        click.echo(f"hbmmodel: note: above {trips.cattrip_c:g} degC, where a stack shuts down", err=True)
     lines = tuple((name, f"{mean:.2f}", f"{low:.2f}", f"{high:.2f}") for name, mean, low, high in rows)
     click.echo("\n".join(render_grid(Grid(header, lines, left=(0,)))))
 
