@@ -12,7 +12,7 @@ __all__ = ["COMMANDS", "cli"]
 
 COMMANDS = {
     "devices": ("hbmmodel.cli.devices", "List the device presets, or show one with its sources."),
-    "systems": ("hbmmodel.cli.systems", "List the memory systems of products."),
+    "systems": ("hbmmodel.cli.systems", "List the memory systems of products, or show one with its source."),
     "energy": ("hbmmodel.cli.energy", "List the energy sets, or show one with its sources."),
     "thermal": ("hbmmodel.cli.thermal", "Show how warm a power map makes a stack."),
     "workload": ("hbmmodel.cli.workload", "List the workloads and models that need no trace, or show a model."),
@@ -41,6 +41,16 @@ class LazyGroup(click.Group):
             return None
         command: click.Command = importlib.import_module(COMMANDS[cmd_name][0]).command
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            from hbmmodel.shelf import did_you_mean
+
+            hint = did_you_mean(args[0][:80], COMMANDS)
+            ctx.fail(f"No such command {args[0]!r}{f'; {hint.strip()}' if hint else ''}")
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         # From the table, so that help imports no command.

@@ -84,6 +84,7 @@ def test_every_command_has_help_and_json(name: str, capsys: pytest.CaptureFixtur
 
 def test_usage_errors_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert "No such command 'fly'" in fails(capsys, "fly")
+    assert "No such command 'device'; did you mean 'devices'?" in fails(capsys, "device")
     assert "--wings" in fails(capsys, "devices", "list", "--wings")
     assert "hbmmodel explain --help" in fails(capsys, "explain")
     assert "--stacks" in fails(capsys, "explain", "0", "--stacks", "two")

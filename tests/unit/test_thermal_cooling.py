@@ -160,3 +160,15 @@ def test_a_product_takes_changes_and_refuses_what_a_system_lacks() -> None:
         hbm.product("H200", stack=1)
     with pytest.raises(hbm.errors.HbmArgumentError, match="unknown product 'H20'; did you mean 'H200'"):
         hbm.product("H20")
+
+
+def test_products_are_listed_and_shown_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
+    import json
+
+    from cli_cases import fails, told
+
+    listed = json.loads(told(capsys, "systems", "--json"))
+    assert set(listed) == set(hbm.products())
+    assert json.loads(told(capsys, "systems", "show", "b300", "--json")) == listed["B300"]
+    assert "NVIDIA data sheet" in told(capsys, "systems", "show", "B300")
+    assert "did you mean 'B300'" in fails(capsys, "systems", "show", "b30")
