@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from hbmmodel.checks import check_real, check_whole
 from hbmmodel.errors import HbmArgumentError
-from hbmmodel.workload.checks import check_real, check_whole
 
 __all__ = ["TOKENS_MAX", "Arrivals", "poisson"]
 

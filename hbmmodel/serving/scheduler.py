@@ -13,11 +13,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from hbmmodel.checks import check_flag, check_whole
 from hbmmodel.errors import HbmArgumentError
 from hbmmodel.result import Table
 from hbmmodel.serving.arrivals import Arrivals
 from hbmmodel.serving.blocks import BlockPool
-from hbmmodel.workload.checks import check_flag, check_whole
 
 __all__ = ["Policy", "StepCost", "schedule"]
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from hbmmodel.checks import check_real, check_whole
 from hbmmodel.sim import simulate
 from hbmmodel.system import System
-from hbmmodel.workload.checks import check_real, check_whole
 from hbmmodel.workload.inference import chosen_model, decode, prefill
 from hbmmodel.workload.model import Attention, ModelConfig
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +17,7 @@ from hbmmodel.errors import HbmArgumentError
 from hbmmodel.result.temperature import Spent, Warmth
 from hbmmodel.sim.heat import Heat, Hottest, Levels
 from hbmmodel.sim.replay import Condition, Ran, Replay
-
-if TYPE_CHECKING:
-    from hbmmodel.thermal import State
+from hbmmodel.thermal import Level, State
 
 __all__ = ["Record", "Runs", "Stretch", "conditions", "describe", "dissipated_pj", "refresh_pj"]
 
@@ -31,15 +29,10 @@ RUNS_MAX = 64
 
 def conditions(heat: Heat, levels: Levels) -> list[Condition]:
     """How every stack runs at these levels, on top of what the system asks for by itself."""
-    from hbmmodel.thermal import Level
-
     base = round(1 / heat.system.refresh_multiplier)
     return [
-        Condition(
-            max(base, heat.trips.refresh_rate(Level(refresh, levels.throttle))),
-            heat.trips.bandwidth_share(Level(refresh, levels.throttle)),
-        )
-        for refresh in levels.refresh
+        Condition(max(base, heat.trips.refresh_rate(level)), heat.trips.bandwidth_share(level))
+        for level in (Level(refresh, levels.throttle) for refresh in levels.refresh)
     ]
 
 

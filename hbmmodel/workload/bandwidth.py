@@ -17,13 +17,13 @@ from typing import Any
 
 import numpy as np
 
+from hbmmodel.checks import check_whole
 from hbmmodel.errors import HbmArgumentError
 from hbmmodel.result import Table
 from hbmmodel.sim import simulate
 from hbmmodel.system import System
 from hbmmodel.trace.expand import ROWS_MAX
 from hbmmodel.trace.model import Operation
-from hbmmodel.workload.checks import check_whole
 from hbmmodel.workload.program import GeneratedTrace, Program, Tensor
 
 __all__ = ["OPERATION_CLASSES", "SIZES", "EffectiveBandwidth", "check_target", "effective_bandwidth"]

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from hbmmodel.checks import check_choice, check_real, check_whole
 from hbmmodel.errors import HbmArgumentError
 from hbmmodel.trace.expand import ROWS_MAX
 from hbmmodel.trace.model import Operation
-from hbmmodel.workload.checks import check_choice, check_real, check_whole
 from hbmmodel.workload.configs import model as find_model
 from hbmmodel.workload.eager import EagerForward
 from hbmmodel.workload.forward import Forward, Weights, cache_shape

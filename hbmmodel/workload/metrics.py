@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hbmmodel.checks import check_real, check_whole
 from hbmmodel.errors import HbmArgumentError
 from hbmmodel.workload.attribution import time_shares
-from hbmmodel.workload.checks import check_real, check_whole
 from hbmmodel.workload.program import TENSOR_CLASSES
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
+from hbmmodel.checks import check_flag, check_whole
 from hbmmodel.errors import HbmArgumentError
-from hbmmodel.workload.checks import check_flag, check_whole
 from hbmmodel.workload.dtypes import check_dtype, tensor_bytes
 
 __all__ = ["Attention", "Experts", "LatentAttention", "ModelConfig"]

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from hbmmodel.checks import check_whole
 from hbmmodel.errors import HbmArgumentError
-from hbmmodel.workload.checks import check_whole
 from hbmmodel.workload.dtypes import tensor_bytes
 from hbmmodel.workload.model import Attention, LatentAttention, ModelConfig
 

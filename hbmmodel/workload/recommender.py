@@ -12,10 +12,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from hbmmodel.checks import check_flag, check_real, check_whole
 from hbmmodel.errors import HbmArgumentError
 from hbmmodel.trace.expand import ROWS_MAX
 from hbmmodel.trace.model import Operation
-from hbmmodel.workload.checks import check_flag, check_real, check_whole
 from hbmmodel.workload.dtypes import check_dtype, tensor_bytes
 from hbmmodel.workload.program import GeneratedTrace, Program, Tensor
 

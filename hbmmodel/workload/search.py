@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from hbmmodel.checks import check_choice, check_real, check_whole
 from hbmmodel.errors import HbmArgumentError
 from hbmmodel.trace.access import Access
 from hbmmodel.trace.expand import ROWS_MAX
 from hbmmodel.trace.model import Operation
-from hbmmodel.workload.checks import check_choice, check_real, check_whole
 from hbmmodel.workload.dtypes import check_dtype, tensor_bytes
 from hbmmodel.workload.program import GeneratedTrace, Program
 

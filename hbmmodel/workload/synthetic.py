@@ -9,9 +9,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from hbmmodel.checks import check_choice, check_flag, check_whole
 from hbmmodel.errors import HbmArgumentError
 from hbmmodel.trace.model import Operation
-from hbmmodel.workload.checks import check_choice, check_flag, check_whole
 from hbmmodel.workload.program import GeneratedTrace, Program
 
 __all__ = ["synthetic"]

@@ -10,11 +10,11 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from hbmmodel.checks import check_choice, check_flag, check_whole
 from hbmmodel.errors import HbmArgumentError
 from hbmmodel.trace.access import Access
 from hbmmodel.trace.expand import ROWS_MAX
 from hbmmodel.trace.model import Operation
-from hbmmodel.workload.checks import check_choice, check_flag, check_whole
 from hbmmodel.workload.forward import ACTIVATION_BYTES, TOKEN_BYTES, Kernels
 from hbmmodel.workload.inference import chosen_model
 from hbmmodel.workload.model import Attention, LatentAttention, ModelConfig

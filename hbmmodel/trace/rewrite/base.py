@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
+from hbmmodel.checks import check_whole
 from hbmmodel.errors import HbmArgumentError, HbmTraceError
 from hbmmodel.trace.expand import Operand
 from hbmmodel.trace.index import IndexArrays
@@ -185,5 +186,4 @@ def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
 
 def check_count(name: str, value: object, low: int, high: int) -> None:
     """HbmArgumentError unless `value` is a whole number in low..high."""
-    if type(value) is not int or not low <= value <= high:
-        raise HbmArgumentError(f"rewrite: {name} is {value!r}; give a whole number in {low}..{high}")
+    check_whole(f"rewrite: {name}", value, low, high)

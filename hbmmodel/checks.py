@@ -1,4 +1,4 @@
-"""Arguments of generators: numbers, words and truth values, refused in one line.
+"""Arguments of a user: numbers, words and truth values, refused in one line.
 
 Must not know what they mean.
 """
