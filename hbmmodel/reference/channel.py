@@ -149,21 +149,27 @@ class PseudoChannel:
             and self.next_256 <= 256 * tick
         ):
             request = self.requests[self.next]
-            if not request.is_write and self.writes.holds(request):
-                self.done[self.next] = tick
-                self.forwarded[self.next] = True
-            else:
+            if request.is_write or not self.writes.holds(request):
                 queue = self.writes if request.is_write else self.reads
                 if not queue.has_room() or not (request.is_write or self._window_allows(tick)):
                     return
-                if not len(self.reads) and not len(self.writes):
-                    self.nonempty_since = tick
-                queue.append(Entry(request, self.sequence, self.next))
-                self.sequence += 1
-            self.accept[self.next] = tick
-            self.next += 1
-            if self.gap_256:
-                self.next_256 = max(self.next_256, 256 * (tick - 2)) + self.gap_256
+            self.take(request, tick)
+
+    def take(self, request: Request, tick: int) -> None:
+        """Take a request that fits from the input: into its queue, or answered by a write there."""
+        if not request.is_write and self.writes.holds(request):
+            self.done[self.next] = tick
+            self.forwarded[self.next] = True
+        else:
+            if not len(self.reads) and not len(self.writes):
+                self.nonempty_since = tick
+            queue = self.writes if request.is_write else self.reads
+            queue.append(Entry(request, self.sequence, self.next))
+            self.sequence += 1
+        self.accept[self.next] = tick
+        self.next += 1
+        if self.gap_256:
+            self.next_256 = max(self.next_256, 256 * (tick - 2)) + self.gap_256
 
     def pace(self, gap_256: int) -> None:
         """From now on the host waits `gap_256` / 256 ticks from one request to the next; 0: it does not wait."""

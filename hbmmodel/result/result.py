@@ -24,6 +24,7 @@ from hbmmodel.result.power_states import counts_power, power_states
 from hbmmodel.result.summary import COUNTERS, LOST, POWER_STATES, Number, summarise
 from hbmmodel.result.table import Table
 from hbmmodel.result.temperature import cells_table, temperature_table
+from hbmmodel.result.traffic import no_traffic, traffic_table
 from hbmmodel.system import System
 
 __all__ = ["Result"]
@@ -70,7 +71,7 @@ class Result:
         One row per operation of the trace: ``index, name, phase, start_ns, end_ns, duration_ns, bytes_read,
         bytes_written, bandwidth_gb_per_s, row_hits, row_misses, row_conflicts``. Without operations, no rows. Where the
         trace says what its bytes are, also ``CLASS_bytes_read`` and ``CLASS_bytes_written`` of every tensor class, as
-        asked for (without padding).
+        asked for (without padding). Of programs side by side, also ``traffic_class``.
     timeline : Table
         One row per epoch: ``epoch, start_ns, end_ns, bytes_read, bytes_written, bandwidth_gb_per_s,
         fraction_of_peak, n_act, n_ref``. The last epoch ends with the run.
@@ -93,6 +94,11 @@ class Result:
         what each holds). The sum of ``pj`` is ``energy_pj``. No rows in results of older versions.
     energy_model : dict
         What the energies assume: set, how it was chosen, toggle rate, DBI, temperature (JSON types).
+    traffic_classes : Table
+        One row per class of traffic of programs side by side: ``traffic_class, priority, reserved_share, cap_share,
+        queue_share, operations, bytes_read, bytes_written, start_ns, end_ns`` (first start to last end),
+        ``bandwidth_gb_per_s, fraction_of_peak`` (between those), ``read_latency_ns_mean, read_latency_ns_max`` (from
+        acceptance), ``gate_ns_mean, capped_ns_mean`` (per burst; 0.0 without quotas). For other traces, no rows.
     temperature : Table
         One row per time, stack and die: ``time_s, stack, die, power_w, mean_c, min_c, max_c``, at up to 512 times. No
         rows unless temperatures were computed; one time (0.0) for a steady state that holds.
@@ -117,6 +123,7 @@ class Result:
     temperature: Table = field(default_factory=temperature_table)
     temperature_cells: Table = field(default_factory=cells_table)
     thermal_model: dict[str, Any] = field(default_factory=dict)
+    traffic_classes: Table = field(default_factory=no_traffic)
 
     @classmethod
     def from_raw(
@@ -169,11 +176,13 @@ class Result:
             "energy_pj": None if counts is None else float(energy["pj"].sum()),
             "thermal": None if warmth is None else warmth.summary,
         }
+        operations = _operations(system, raw.get("operations"))
+        traffic = raw.get("traffic")
         return cls(
             system=system,
             summary=summarise(system, end_tick, channels, histogram, extra),
             channels=channels,
-            operations=_operations(system, raw.get("operations")),
+            operations=operations,
             timeline=_timeline(system, end_tick, raw.get("epochs")),
             power_states=power_states(system, channels, energy, counts, None if warmth is None else warmth.spent),
             histogram=histogram,
@@ -185,6 +194,11 @@ class Result:
             temperature=temperature_table(None if warmth is None else warmth.temperatures),
             temperature_cells=cells_table(None if warmth is None else warmth.cells),
             thermal_model={} if warmth is None else warmth.model,
+            traffic_classes=(
+                no_traffic()
+                if traffic is None
+                else traffic_table(system, trace_info["traffic_classes"], traffic, operations)
+            ),
         )
 
     def temperature_map_c(self, stack: int, die: str) -> NDArray[np.float64]:
@@ -358,7 +372,8 @@ def _operations(system: System, raw: Mapping[str, Any] | None) -> Table:
         "duration_ns": duration_ns,
         "bandwidth_gb_per_s": _rate(counts["bytes_read"] + counts["bytes_written"], duration_ns),
     }
-    return Table({**{name: columns[name] for name in OPERATION_COLUMNS}, **raw.get("classes", {})})
+    traffic = {"traffic_class": raw["traffic_class"]} if "traffic_class" in raw else {}
+    return Table({**{name: columns[name] for name in OPERATION_COLUMNS}, **traffic, **raw.get("classes", {})})
 
 
 def _timeline(system: System, end_tick: int, raw: Mapping[str, Any] | None) -> Table:

@@ -7,8 +7,8 @@ Layout, version 1: ``result.json`` (identity, system, trace, provenance, and nam
 file), ``summary.parquet`` (one row; empty cell = None), ``channels.parquet``, ``operations.parquet``,
 ``timeline.parquet``, ``power_states.parquet``, ``energy.parquet`` and the object ``energy_model`` in ``result.json``
 (these three are missing in older results), ``histogram.parquet``, ``commands.parquet`` if a command log was recorded,
-and ``temperature.parquet``, ``temperature_cells.parquet`` and the object ``thermal_model`` if temperatures were
-computed.
+``temperature.parquet``, ``temperature_cells.parquet`` and the object ``thermal_model`` if temperatures were computed,
+and ``traffic_classes.parquet`` of programs side by side.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from hbmmodel.result.result import Result
 from hbmmodel.result.summary import Number
 from hbmmodel.result.table import Table
 from hbmmodel.result.temperature import cells_table, temperature_table
+from hbmmodel.result.traffic import no_traffic
 from hbmmodel.system import System
 
 __all__ = ["FORMAT", "FORMAT_VERSION", "check_target", "is_result", "load", "read_manifest", "save"]
@@ -41,7 +42,7 @@ __all__ = ["FORMAT", "FORMAT_VERSION", "check_target", "is_result", "load", "rea
 FORMAT = "hbmmodel-result"
 FORMAT_VERSION = 1
 MANIFEST = "result.json"
-OPTIONAL = ("commands.parquet", "temperature.parquet", "temperature_cells.parquet")
+OPTIONAL = ("commands.parquet", "temperature.parquet", "temperature_cells.parquet", "traffic_classes.parquet")
 """Files of some results; an older one's are not kept where the new one has none."""
 
 
@@ -194,6 +195,7 @@ def load(directory: Path) -> Result:
             temperature=optional("temperature", temperature_table),
             temperature_cells=optional("temperature_cells", cells_table),
             thermal_model=dict(manifest.get("thermal_model", {})),
+            traffic_classes=optional("traffic_classes", no_traffic),
         )
     except HbmError as error:
         raise HbmArgumentError(f"{directory}: {error}") from error
@@ -255,6 +257,8 @@ def _write(result: Result, work: Path) -> None:
     if result.temperature.n_rows:
         result.temperature.write_parquet(work / "temperature.parquet")
         result.temperature_cells.write_parquet(work / "temperature_cells.parquet")
+    if result.traffic_classes.n_rows:
+        result.traffic_classes.write_parquet(work / "traffic_classes.parquet")
     if result.command_log is not None:
         log = result.command_log
         Table({name: log[name] for name in log.dtype.names or ()}).write_parquet(work / "commands.parquet")

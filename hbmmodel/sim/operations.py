@@ -6,7 +6,7 @@ Owns the issue modes of operations; must not know requests or results.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -14,16 +14,18 @@ import numpy as np
 
 from hbmmodel.errors import HbmAddressError, HbmArgumentError
 from hbmmodel.sim.borders import Borders
-from hbmmodel.sim.dependences import IN_FLIGHT_MAX, Dependences
+from hbmmodel.sim.closed import Loop, run_closed
+from hbmmodel.sim.dependences import IN_FLIGHT_MAX
 from hbmmodel.sim.progress import Bar, Moved
 from hbmmodel.system import System
 from hbmmodel.trace.access import BYTES_MAX, DIMS_MAX
+from hbmmodel.trace.beside import Programs
 
 if TYPE_CHECKING:
     from hbmmodel._core import CoreSystem
     from hbmmodel.trace import Access, Operation, OpTrace
 
-__all__ = ["run_operations"]
+__all__ = ["Feed", "run_operations"]
 
 TICK_MAX = 1 << 60
 
@@ -41,19 +43,44 @@ def run_operations(
     borders: Borders | None = None,
 ) -> None:
     """Feed all operations of a trace: each when what it depends on has ended (closed), at its time, or at once."""
-    total = sum(a.n_bytes for o in trace.operations() for a in o.accesses) if progress else None
+    total = _total_bytes(trace) if progress else None
     with Bar(progress, total, os.path.basename(trace.name)) as bar:
-        feed = _Feed(core, system, trace, moved, tile, wrap, bar, borders)
-        operations = _checked(trace.operations(), trace.name)
+        feed = Feed(core, system, trace, moved, tile, wrap, bar, borders)
         if mode == "closed":
-            _run_closed(feed, operations)
+            run_closed(feed, _loops(trace))
         else:
-            _run_open(feed, operations, mode)
+            _run_open(feed, _checked(trace.operations(), trace.name), mode)
     if not moved.names:
         raise HbmArgumentError(f"{trace.name}: no operation moves any data; nothing to simulate")
 
 
-class _Feed:
+def _total_bytes(trace: OpTrace) -> int:
+    """Bytes of what is not in the background."""
+    parts = [p.trace for p in trace.programs if not p.background] if isinstance(trace, Programs) else [trace]
+    return sum(access.n_bytes for part in parts for operation in part.operations() for access in operation.accesses)
+
+
+def _loops(trace: OpTrace) -> list[Loop]:
+    """A closed loop of every program."""
+    if not isinstance(trace, Programs):
+        return [Loop("", 0, lambda: _checked(trace.operations(), trace.name))]
+
+    def passes(number: int) -> Callable[[], Iterator[Operation]]:
+        return lambda: _checked(trace.placed(number), trace.programs[number].trace.name)
+
+    return [
+        Loop(
+            program.name,
+            number,
+            passes(number),
+            background=program.background,
+            most_in_flight=IN_FLIGHT_MAX // len(trace.programs),
+        )
+        for number, program in enumerate(trace.programs)
+    ]
+
+
+class Feed:
     """Hands operations to the core and keeps track of them."""
 
     def __init__(
@@ -70,9 +97,11 @@ class _Feed:
         self._wrap = wrap
         self._bar = bar
 
-    def submit(self, operation: Operation, number: int, start: int) -> bool:
+    def submit(self, operation: Operation, number: int, start: int, traffic_class: int = 0) -> bool:
         """Put it in flight; False when it must wait for others to end."""
         try:
+            if self.core.classes:
+                self.core.set_class(traffic_class)
             return self.core.submit(_accesses(operation), number, start, self._tile, self._wrap)
         except (HbmAddressError, HbmArgumentError) as error:
             raise self._outside(error, operation) from None
@@ -94,14 +123,18 @@ class _Feed:
             number, end = self.core.next_end()
         return number, end
 
-    def started(self, operation: Operation, number: int, start: int) -> None:
+    def started(self, operation: Operation, number: int, start: int, traffic_class: str = "") -> None:
         """Keep the record of an operation in flight."""
         moved = self._moved
         while len(moved.names) <= number:
+            moved.numbers_used.append(False)
+            moved.traffic_classes.append("")
             moved.names.append("")
             moved.phases.append("")
             moved.indices.append(0)
             moved.start_ticks.append(0)
+        moved.numbers_used[number] = True
+        moved.traffic_classes[number] = traffic_class
         moved.names[number] = operation.name
         moved.phases[number] = operation.phase
         moved.indices[number] = operation.index
@@ -130,34 +163,7 @@ class _Feed:
         )
 
 
-def _run_closed(feed: _Feed, operations: Iterator[Operation]) -> None:
-    program = Dependences()
-    waiting: dict[int, Operation] = {}
-    in_flight: dict[int, Operation] = {}
-    more = True
-    start = 0
-    while True:
-        while more and program.has_room():
-            operation = next(operations, None)
-            if operation is None:
-                more = False
-            else:
-                waiting[program.add(operation)] = operation
-        for number in program.ready():
-            if not feed.submit(waiting[number], number, start):
-                break
-            program.start(number)
-            in_flight[number] = waiting.pop(number)
-            feed.started(in_flight[number], number, start)
-        if not in_flight:
-            return
-        number, _ = feed.next_end()
-        program.end(number)
-        feed.ended(in_flight.pop(number))
-        start = feed.core.next_start()
-
-
-def _run_open(feed: _Feed, operations: Iterator[Operation], mode: str) -> None:
+def _run_open(feed: Feed, operations: Iterator[Operation], mode: str) -> None:
     first_time_ns: int | None = None
     start = 0
     number = 0
@@ -213,7 +219,7 @@ def _problem(access: Access) -> tuple[type[HbmArgumentError | HbmAddressError], 
     return None
 
 
-def _ticks_of_ns(time_ns: int, feed: _Feed) -> int:
+def _ticks_of_ns(time_ns: int, feed: Feed) -> int:
     tick = -int(-Fraction(time_ns) * 1000 // feed.tick_ps)
     if not 0 <= tick < TICK_MAX:
         raise HbmArgumentError(

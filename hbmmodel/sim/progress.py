@@ -29,6 +29,9 @@ class Moved:
     phases: list[str] = field(default_factory=list)
     start_ticks: list[int] = field(default_factory=list)
     indices: list[int] = field(default_factory=list)
+    traffic_classes: list[str] = field(default_factory=list)
+    numbers_used: list[bool] = field(default_factory=list)
+    """Which numbers are those of operations; of programs side by side some are left out."""
     class_bytes: dict[tuple[str, bool], dict[int, int]] = field(default_factory=dict)
     """Bytes asked for by (tensor class, whether written), then by number of the operation."""
     address_bits: int = 0

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hbmmodel.energy import Counts, Geometry
 from hbmmodel.errors import HbmInternalError
+from hbmmodel.quotas import as_core
 from hbmmodel.sim.borders import Borders
 from hbmmodel.sim.operations import run_operations
 from hbmmodel.sim.options import L2
@@ -21,6 +23,7 @@ from hbmmodel.sim.progress import Moved
 from hbmmodel.sim.requests import run_requests
 from hbmmodel.system import System
 from hbmmodel.trace import OpTrace, RequestTrace
+from hbmmodel.trace.beside import Programs
 
 if TYPE_CHECKING:
     from hbmmodel._core import CoreSystem
@@ -140,9 +143,17 @@ class Replay:
             command_log=self.command_log,
             epoch_ticks=self.epoch_ticks,
         )
+        if isinstance(self.trace, Programs):
+            self._set_classes(core, self.trace.classes)
         if self.cache is not None:
             core.set_l2(self.cache.size_bytes, self.cache.line_bytes, self.cache.ways)
         return core
+
+    def _set_classes(self, core: CoreSystem, classes: tuple[str, ...]) -> None:
+        c = self.system.controller
+        burst_ticks = self.system.device.ticks()["BL"]
+        quotas = as_core(c.quotas, classes, burst_ticks, c.read_queue, c.write_queue) if c.quotas else None
+        core.set_classes(len(classes), quotas, self.system.quota_slack_ticks)
 
     def _ran(self, core: CoreSystem, moved: Moved, end_tick: int) -> Ran:
         from hbmmodel import _core
@@ -174,6 +185,10 @@ class Replay:
                 **{name: table[name] for name in ("row_hits", "row_misses", "row_conflicts")},
                 "classes": moved.class_columns(),
             }
+            if isinstance(self.trace, Programs):
+                operations["traffic_class"] = np.array(moved.traffic_classes, dtype=object)
+            if not all(moved.numbers_used):
+                operations = _rows(operations, np.array(moved.numbers_used))
             if cache is None and int(operations["bytes_read"].sum() + operations["bytes_written"].sum()) != bytes_moved:
                 raise HbmInternalError("operations and channels disagree on the bytes moved; please report this")
         counts = count(core, system, end_tick, counters)
@@ -187,6 +202,7 @@ class Replay:
             "epochs": core.epochs(),
             "command_log": core.commands() if self.command_log else None,
             "l2": core.l2_counts() if cache is not None else None,
+            "traffic": core.class_counters() if isinstance(self.trace, Programs) else None,
             "counts": counts,
         }
         information = {
@@ -204,9 +220,17 @@ class Replay:
             "tile_bytes": self.tile_bytes,
             "address_alignment_bytes": moved.address_alignment_bytes,
         }
+        if isinstance(self.trace, Programs):
+            information["traffic_classes"] = list(self.trace.classes)
+            information["background"] = [program.name for program in self.trace.programs if program.background]
         if (workload := getattr(self.trace, "workload", None)) is not None:
             information["workload"] = dict(workload)
         return Ran(raw, information, counts)
+
+
+def _rows(table: dict[str, Any], chosen: NDArray[np.bool_]) -> dict[str, Any]:
+    """Some rows of a table that may hold tables."""
+    return {k: _rows(v, chosen) if isinstance(v, dict) else v[chosen] for k, v in table.items()}
 
 
 def count(core: CoreSystem, system: System, tick: int, counters: dict[str, Any] | None = None) -> Counts:

@@ -11,9 +11,10 @@ import pytest
 import hbmmodel
 
 PUBLIC = {
-    *("AddressMap", "Controller", "Cooling", "Device", "Result", "System", "Trace", "Trips"),
+    *("AddressMap", "Controller", "Cooling", "Device", "Quota", "Result", "System", "Trace", "Trips"),
     *("__version__", "capture", "check", "demo_capture", "device", "devices", "energy_set", "energy_sets"),
-    *("errors", "get_include", "product", "product_info", "products", "read_trace", "serving", "simulate"),
+    *("errors", "get_include", "product", "product_info", "products", "read_trace", "serving", "side_by_side"),
+    "simulate",
     *("thermal", "workload"),
 }
 
