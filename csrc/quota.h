@@ -32,6 +32,7 @@ typedef struct {
     bool gate; /* false: classes are only counted, all in one input */
     hbm_tick_t slack;
     int64_t turns; /* taken so far */
+    int32_t columns; /* RD or WR since the direction was turned */
     hbm_class_t item[HBM_MAX_CLASSES];
 } hbm_classes_t;
 

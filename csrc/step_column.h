@@ -69,6 +69,7 @@ HBM_INLINE void issue_column(hbm_channel_t *self, hbm_pc_t *pc, int bank, hbm_ti
         complete(pc, e->tag, done, false);
         pc->columns_since_act[bank]++;
         if (pc->classes != NULL) {
+            pc->classes->columns++;
             pc->classes->item[e->traffic_class].waiting[is_write]--;
             if (!is_write) {
                 hbm_classes_time_read(pc->classes, e->traffic_class, done - e->since);

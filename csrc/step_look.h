@@ -205,6 +205,19 @@ accepted:
 /* Step 2 where classes have quotas; see step_gate.h. */
 static hbm_tick_t look_at_gate(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t);
 
+/* Step 3: is it time for the other direction?  Of several programs the one that writes may never pause; so that the reads of
+ * another are served, and its writes, each direction then lasts for a drain at most while the other wants the bus. */
+HBM_INLINE bool turns(const hbm_pc_t *pc, const hbm_policy_t *c, int32_t reads, int32_t writes, const bool plain)
+{
+    if (!plain && pc->classes != NULL && pc->classes->n > 1) {
+        const bool drained = pc->classes->columns >= c->write_high - c->write_low;
+        return pc->direction == HBM_READ ? writes > 0 && (reads == 0 || (writes >= c->write_high && drained))
+                                         : writes == 0 || (reads > 0 && (writes <= c->write_low || drained));
+    }
+    return pc->direction == HBM_READ ? writes > 0 && (reads == 0 || writes >= c->write_high)
+                                     : writes <= c->write_low && (writes == 0 || reads > 0);
+}
+
 HBM_INLINE void look(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t, const bool plain)
 {
     const hbm_policy_t *c = &self->policies->config;
@@ -236,9 +249,11 @@ HBM_INLINE void look(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t, const bool
         return; /* reads alone stay so */
     }
     reads = pc->queue[HBM_READ].count;
-    if (pc->direction == HBM_READ ? writes > 0 && (reads == 0 || writes >= c->write_high)
-                                  : writes <= c->write_low && (writes == 0 || reads > 0)) {
+    if (turns(pc, c, reads, writes, plain)) {
         pc->direction = 1 - pc->direction;
+        if (!plain && pc->classes != NULL) {
+            pc->classes->columns = 0;
+        }
         pc->account.direction_since = t;
         pc->column_at = t;
         want_any_row(self, pc, t);

@@ -121,6 +121,8 @@ class PseudoChannel:
         self.reads = Queue(policy.read_queue)
         self.writes = Queue(policy.write_queue)
         self.writing = False
+        self.drain = 0  # RD or WR in a direction that the other has to wait for; 0: see `turn`
+        self.in_direction = 0  # since the turn
         self.history = History(ticks)
         self.refresh = RefreshEngine(number, ticks, policy, self.history, (self.reads, self.writes))
         self.read_stamps: list[int] = []
@@ -187,10 +189,15 @@ class PseudoChannel:
     def turn(self) -> None:
         """Step 3: at most one change of direction."""
         reads, writes = len(self.reads), len(self.writes)
+        drained = self.in_direction >= self.drain
+        before = self.writing
         if not self.writing:
-            self.writing = writes >= self.policy.write_high or (reads == 0 and writes > 0)
+            self.writing = (writes >= self.policy.write_high and drained) or (reads == 0 and writes > 0)
         else:
-            self.writing = not (writes == 0 or (writes <= self.policy.write_low and reads > 0))
+            low = writes <= self.policy.write_low or (self.drain > 0 and drained)
+            self.writing = not (writes == 0 or (low and reads > 0))
+        if self.writing != before:
+            self.in_direction = 0
 
     # Shared by column and row choice --------------------------------------------------------------
 
@@ -302,6 +309,7 @@ class PseudoChannel:
         self._count(command, entry)
         self.lost_power_state += max(0, min(awake, tick) - max(self.data_free, self.nonempty_since))
         self.data_free = tick + self.ticks["BL"]
+        self.in_direction += 1
         self._issue(command, entry.request.bank, entry.request.row, tick)
         self.queue().remove(entry)
         if entry.request.is_write:

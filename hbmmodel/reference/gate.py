@@ -1,6 +1,6 @@
 """Classes of traffic with quotas: the gate of ``docs/model/quotas.md``, half a CK at a time.
 
-Owns which class is taken from, what that costs it, and what is counted of it.  Must not know: columns, rows, the C core.
+Owns which class is taken from, what that costs it, and what is counted of it.  Must not know: rows, the C core.
 """
 
 from __future__ import annotations
@@ -89,6 +89,8 @@ class GatedPseudoChannel(PseudoChannel):
     ) -> None:
         super().__init__(number, ticks, policy, [], host_ticks, window)
         self.slack = slack
+        if len(classes) > 1:
+            self.drain = policy.write_high - policy.write_low
         self.classes = [ClassState(quota, source, -256 * slack, -256 * slack) for quota, source in classes]
         self.class_of: list[ClassState] = []  # by number of the burst, in order of being taken
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from hbmmodel.errors import HbmArgumentError
+from hbmmodel.errors import HbmArgumentError, HbmPolicyError
 from hbmmodel.sim.dependences import IN_FLIGHT_MAX, Dependences
 
 if TYPE_CHECKING:
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from hbmmodel.trace import Operation
 
 __all__ = ["Loop", "run_closed"]
+
+
+#: Ends of operations in the background after which it is asked whether the others get anything.
+ENDS_BETWEEN_LOOKS = 4096
 
 
 class Loop:
@@ -96,7 +100,8 @@ class Loop:
 def run_closed(feed: Feed, loops: list[Loop]) -> None:
     """Run all loops until those that are not in the background have ended, and what has begun by then."""
     in_flight: dict[int, tuple[Loop, int, Operation]] = {}
-    start = latest = 0
+    start = latest = ends = 0
+    moved: list[int] = []
     while True:
         if all(loop.background or loop.has_ended() for loop in loops):
             for loop in loops:
@@ -116,9 +121,24 @@ def run_closed(feed: Feed, loops: list[Loop]) -> None:
         number, _ = feed.next_end()
         loop, place, operation = in_flight.pop(number)
         loop.end(place)
+        ends = ends + 1 if loop.background else 0
         if not loop.background:
             feed.ended(operation)
+        elif ends % ENDS_BETWEEN_LOOKS == 0:
+            moved = _check_progress(loops, moved, feed.bursts_taken())
         start = feed.core.next_start()
+
+
+def _check_progress(loops: list[Loop], before: list[int], now: list[int]) -> list[int]:
+    """Refuse to go on for ever where programs in the background leave nothing to the others; returns `now`."""
+    starved = [loop for loop in loops if not loop.background and not loop.has_ended()]
+    if before and starved and all(before[loop.traffic_class] == now[loop.traffic_class] for loop in starved):
+        raise HbmPolicyError(
+            f"class {starved[0].name} got nothing of the memory while programs in the background ended "
+            f"{ENDS_BETWEEN_LOOKS} operations; give it a reserved_share, them a cap_share or a lower priority, or "
+            "use scheduler='frfcfs_cap', with which row hits do not overtake without end"
+        )
+    return now
 
 
 def _free_number(latest: int, in_flight: dict[int, tuple[Loop, int, Operation]]) -> int:

@@ -147,6 +147,11 @@ class Feed:
                 found = moved.class_bytes.setdefault((access.tensor_class, access.is_write), {})
                 found[number] = found.get(number, 0) + access.n_bytes
 
+    def bursts_taken(self) -> list[int]:
+        """Bursts that each class of traffic has been given so far."""
+        counters = self.core.class_counters()
+        return [int(n) for n in (counters["bursts_read"] + counters["bursts_written"]).sum(axis=0)]
+
     def ended(self, operation: Operation) -> None:
         """Show that it is done."""
         self._bar.add(sum(access.n_bytes for access in operation.accesses))
