@@ -211,6 +211,27 @@ class Result:
         shape = int(cells["y"][mine].max()) + 1, int(cells["x"][mine].max()) + 1
         return np.asarray(cells["temperature_c"][mine].reshape(shape))
 
+    def long(self) -> Table:
+        """Everything that was counted, and what follows from it, in one long table.
+
+        Returns
+        -------
+        Table
+            ``stack, channel, pseudo_channel, metric, value, unit``: the whole summary (all three places empty),
+            energies, power states and highest temperatures of stacks (channel empty), and every counter of every
+            pseudo-channel. A value that has no answer is empty. Values are floats: counts are exact up to 2**53.
+
+        Examples
+        --------
+        >>> import hbmmodel as hbm
+        >>> run = hbm.simulate(hbm.System(hbm.device("HBM4_8000")), hbm.Trace.from_requests([0], [False]))
+        >>> next(run.long().rows())
+        {'stack': None, 'channel': None, 'pseudo_channel': None, 'metric': 'time_ns', 'value': 33.5, 'unit': 'ns'}
+        """
+        from hbmmodel.result.long import long_table
+
+        return long_table(self)
+
     def save(self, directory: str | os.PathLike[str]) -> Path:
         """Write the result to a directory, all of it or nothing (see `hbmmodel.result.store.save`).
 
