@@ -143,6 +143,8 @@ typedef struct {
     int32_t power;        /* as scheduler, page and refresh */
     int64_t power_down_ticks;   /* idle time before power-down */
     int64_t self_refresh_ticks; /* and before self-refresh */
+    int64_t log_from_tick; /* log_commands: only commands at log_from_tick <= tick < log_to_tick; */
+    int64_t log_to_tick;   /* 0: to the end */
 } hbm_policy_t;
 
 /* ---- system: all channels of all stacks ---- */

@@ -50,6 +50,8 @@ cdef extern from "hbm.h" nogil:
         int32_t power
         int64_t power_down_ticks
         int64_t self_refresh_ticks
+        int64_t log_from_tick
+        int64_t log_to_tick
 
     ctypedef struct hbm_command_t:
         int64_t tick

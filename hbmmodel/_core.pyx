@@ -237,10 +237,13 @@ cdef class CoreSystem:
     cdef poll_t poll
 
     def __cinit__(self, CoreMap map not None, dict policy not None, *, int64_t host_ticks, int64_t window,
-                  int threads, bint command_log, int64_t epoch_ticks, bint skip=True):
+                  int threads, bint command_log, int64_t epoch_ticks, bint skip=True, int64_t log_from_tick=0,
+                  int64_t log_to_tick=0):
         cdef hbm_policy_t filled
         cdef int code
         fill_policy(policy, host_ticks, window, skip, command_log, epoch_ticks, &filled)
+        filled.log_from_tick = log_from_tick
+        filled.log_to_tick = log_to_tick
         code = hbm_system_create(map.device.ptr, map.ptr, &filled, threads, &self.ptr)
         if code != 0:
             raise_for(code, "")

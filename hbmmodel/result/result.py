@@ -287,9 +287,38 @@ class Result:
                 f"no report is written as {target.suffix or 'a file without suffix'!r} ({target}); "
                 f"choose one of {', '.join(REPORTS)}"
             )
-        module, _, function = writer.partition(":")
-        getattr(importlib.import_module(module), function)(self, target)
+        _named(writer)(self, target)
         return target
+
+    def to_perfetto(
+        self, path: str | os.PathLike[str], window_ns: tuple[float, float] | None = None, **options: Any
+    ) -> Path:
+        """Write a window of the command log for ui.perfetto.dev (see `hbmmodel.export.write_perfetto`).
+
+        Parameters
+        ----------
+        path : path
+        window_ns : (float, float), optional
+            Start <= time < end [ns]; None: all that was recorded.
+        **options
+            ``stacks``, ``channels``: only these.
+        """
+        return Path(_named("hbmmodel.export:write_perfetto")(self, path, window_ns, **options))
+
+    def to_vcd(
+        self, path: str | os.PathLike[str], window_ns: tuple[float, float] | None = None, **options: Any
+    ) -> Path:
+        """Write a window of one channel for waveform viewers (see `hbmmodel.export.write_vcd`).
+
+        Parameters
+        ----------
+        path : path
+        window_ns : (float, float), optional
+            Start <= time < end [ns]; None: all that was recorded.
+        **options
+            ``stack``, ``channel``: which; default 0, 0.
+        """
+        return Path(_named("hbmmodel.export:write_vcd")(self, path, window_ns, **options))
 
     def __repr__(self) -> str:
         s = self.summary
@@ -305,6 +334,12 @@ class Result:
             for key, value in self.summary.items()
         )
         return f"<p>{html.escape(repr(self))}</p><table>{rows}</table>"
+
+
+def _named(name: str) -> Any:
+    """A function by its dotted name, ``module:function``."""
+    module, _, function = name.partition(":")
+    return getattr(importlib.import_module(module), function)
 
 
 def _channels(system: System, end_tick: int, counters: Mapping[str, Any]) -> Table:
