@@ -65,6 +65,7 @@ int hbm_channel_init(hbm_channel_t *self, const hbm_device_t *device, const hbm_
         pc->account.last_rd = pc->account.last_wr = pc->account.awake = HBM_LONG_AGO;
         hbm_refresh_init(pc, device, policies);
         pc->column_at = pc->row_at = HBM_NEVER;
+        pc->lone = -1;
         pc->refresh_at = pc->act_at = pc->pre_at = pc->page_at = HBM_NEVER;
         pc->look_at = 0;
         pc->flight_mask = ring - 1;
@@ -164,6 +165,7 @@ static hbm_tick_t next_tick(hbm_channel_t *self)
     for (int i = 0; i < self->n_pc; i++) {
         hbm_pc_t *pc = &self->pc[i];
         pc->look_at = pc->column_at = pc->row_at = pc->refresh_at = pc->act_at = pc->pre_at = pc->page_at = self->now + 1;
+        pc->lone = -1;
     }
     return self->now + 1;
 }

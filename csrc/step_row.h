@@ -23,6 +23,7 @@ static void issue_act(hbm_channel_t *self, hbm_pc_t *pc, int bank, hbm_tick_t t)
     const hbm_device_t *d = self->device;
     hbm_entry_t *e = hbm_queue_first_other(&pc->queue[pc->direction], bank);
     const int32_t row = e->row;
+    hbm_tick_t ok;
 
     if (!e->counted) {
         charge_first(self, e, &pc->counters.row_misses, offsetof(hbm_operation_result_t, row_misses));
@@ -33,6 +34,7 @@ static void issue_act(hbm_channel_t *self, hbm_pc_t *pc, int bank, hbm_tick_t t)
                     self->policies->refresh->per_bank ? d->RFCpb : d->RFCab,
                     hbm_max(e->since, pc->account.direction_since), t);
     hbm_issue_act(&pc->timing, d, bank, t);
+    ok = pc->direction == HBM_READ ? pc->timing.rd_ok[bank] : pc->timing.wr_ok[bank];
     if (pc->open == 0) {
         hbm_power_spend(pc, t);
     }
@@ -48,8 +50,8 @@ static void issue_act(hbm_channel_t *self, hbm_pc_t *pc, int bank, hbm_tick_t t)
         pc->refresh.raa[bank]++;
         pc->look_at = hbm_min(pc->look_at, t + 2);
     }
-    pc->column_at = hbm_min(
-        pc->column_at, hbm_rising(pc->direction == HBM_READ ? pc->timing.rd_ok[bank] : pc->timing.wr_ok[bank]));
+    pc->others_at = hbm_min(pc->others_at, ok);
+    pc->column_at = hbm_min(pc->column_at, hbm_rising(ok));
     pc->act_at = hbm_rising(hbm_max(pc->act_at, hbm_act_common(&pc->timing, d)));
     if (self->policies->page->closes) {
         pc->page_at = hbm_min(pc->page_at, t + 1);
@@ -163,18 +165,39 @@ static int idle_row(const hbm_channel_t *self, const hbm_pc_t *pc, hbm_tick_t t,
     return bank;
 }
 
+HBM_INLINE uint64_t banks_of_group(const hbm_device_t *d, int group)
+{
+    return hbm_low_bits((int)d->banks_per_group) << (group * d->banks_per_group);
+}
+
 /* Banks of `set` that tRRDL still holds back at t; lowers *soonest to when the first of them is let go. */
-static uint64_t held_groups(const hbm_pc_t *pc, const hbm_device_t *d, uint64_t set, hbm_tick_t t, hbm_tick_t *soonest)
+HBM_NOINLINE static uint64_t held_groups(const hbm_pc_t *pc, const hbm_device_t *d, uint64_t set, hbm_tick_t t,
+                                         hbm_tick_t *soonest)
 {
     uint64_t held = 0;
 
     for (int g = 0; g < d->groups; g++) {
-        const uint64_t banks = set & (hbm_low_bits((int)d->banks_per_group) << (g * d->banks_per_group));
+        const uint64_t banks = set & banks_of_group(d, g);
         if (pc->timing.act_group[g] > t && banks != 0) {
             held |= banks;
             *soonest = hbm_min(*soonest, pc->timing.act_group[g]);
         }
     }
+    return held;
+}
+
+/* The same; most often it is only the group of the last ACT. */
+HBM_INLINE uint64_t held_banks(const hbm_pc_t *pc, const hbm_device_t *d, uint64_t set, hbm_tick_t t,
+                               hbm_tick_t *soonest)
+{
+    const int group = pc->timing.held_group;
+    const hbm_tick_t until = pc->timing.act_group[group];
+    const uint64_t held = until > t ? set & banks_of_group(d, group) : 0;
+
+    if (HBM_UNLIKELY(pc->timing.act_groups > t)) {
+        return held_groups(pc, d, set, t, soonest);
+    }
+    *soonest = held != 0 ? hbm_min(*soonest, until) : *soonest;
     return held;
 }
 
@@ -196,7 +219,7 @@ static int64_t find_act(hbm_channel_t *self, hbm_pc_t *pc, uint64_t others, hbm_
     if (d->RAAIMT > 0) {
         closed &= below_raammt(pc, d);
     }
-    held = pc->timing.act_groups > t ? held_groups(pc, d, closed, t, &soonest) : 0;
+    held = held_banks(pc, d, closed, t, &soonest);
     if (q->count <= FEW) {
         found = hbm_search_few(pc->timing.act_ok, q->other_key, closed & ~held, t);
     } else {
