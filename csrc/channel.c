@@ -137,7 +137,8 @@ HBM_INLINE void visit_row(hbm_channel_t *self, hbm_tick_t t)
 {
     if (self->row_free <= t && hbm_min(self->pc[0].row_at, self->pc[1].row_at) <= t) {
         hbm_pc_t *const first = self->row_first, *const second = first->other;
-        if (!(first->row_at <= t && try_row(self, first, t)) && second->row_at <= t) {
+        const bool one = first->row_at <= t, two = second->row_at <= t;
+        if (!try_row(self, one ? first : second, t) && (one & two)) {
             try_row(self, second, t);
         }
     }

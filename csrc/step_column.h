@@ -88,9 +88,7 @@ HBM_INLINE void issue_column(hbm_channel_t *self, hbm_pc_t *pc, int bank, hbm_ti
     self->column_first = pc->other;
     pc->look_at = t + 2;
     pc->column_at = next_column(pc, d, bank, t, is_write);
-    if (!(q->hit_banks & hbm_bit(bank)) && (q->other_banks & hbm_bit(bank))) {
-        want_precharge(pc, bank, t);
-    }
+    want_precharge_if((~q->hit_banks & q->other_banks & hbm_bit(bank)) != 0, pc, bank, t);
     if (!plain) {
         if (closes) {
             --*(is_write ? &pc->counters.n_wr : &pc->counters.n_rd);

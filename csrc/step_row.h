@@ -42,8 +42,12 @@ static void issue_act(hbm_channel_t *self, hbm_pc_t *pc, int bank, hbm_tick_t t)
     pc->open_row[bank] = row;
     pc->columns_since_act[bank] = 0;
     pc->last_use[bank] = t;
-    hbm_queue_open_row(&pc->queue[HBM_READ], bank, row);
-    hbm_queue_open_row(&pc->queue[HBM_WRITE], bank, row);
+    if (pc->queue[HBM_READ].other_banks & hbm_bit(bank)) {
+        hbm_queue_open_row(&pc->queue[HBM_READ], bank, row);
+    }
+    if (pc->queue[HBM_WRITE].other_banks & hbm_bit(bank)) {
+        hbm_queue_open_row(&pc->queue[HBM_WRITE], bank, row);
+    }
     pc->counters.n_act++;
     pc->bank[bank].n_act++;
     if (d->RAAIMT > 0) {
@@ -192,7 +196,7 @@ HBM_INLINE uint64_t held_banks(const hbm_pc_t *pc, const hbm_device_t *d, uint64
 {
     const int group = pc->timing.held_group;
     const hbm_tick_t until = pc->timing.act_group[group];
-    const uint64_t held = until > t ? set & banks_of_group(d, group) : 0;
+    const uint64_t held = set & banks_of_group(d, group) & (UINT64_C(0) - (until > t));
 
     if (HBM_UNLIKELY(pc->timing.act_groups > t)) {
         return held_groups(pc, d, set, t, soonest);
@@ -277,67 +281,78 @@ static bool try_refresh(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t)
 
 /* A REFpb or RFMpb waits for other banks only (tRRD, tFAW): without precedence ACTs, which are legal two ticks before it,
  * would keep it waiting for ever. */
-static bool refresh_holds(const hbm_pc_t *pc, hbm_tick_t t)
+HBM_INLINE bool refresh_holds(const hbm_pc_t *pc, hbm_tick_t t)
 {
-    const int bank = pc->refresh.target;
-    return bank != HBM_REFRESH_NO_TARGET && !(pc->open & hbm_bit(bank)) && pc->timing.ref_ok[bank] <= t;
+    const int bank = pc->refresh.target & (HBM_MAX_BANKS - 1);
+    return (pc->refresh.target != HBM_REFRESH_NO_TARGET) & ((pc->open & hbm_bit(bank)) == 0) &
+           (pc->timing.ref_ok[bank] <= t);
+}
+
+/* Class 2: the oldest entry whose ACT or PREpb may go. */
+HBM_INLINE bool try_entries(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t, bool act_due, bool pre_due)
+{
+    const hbm_scheduler_t *s = self->policies->scheduler;
+    hbm_queue_t *q = &pc->queue[pc->direction];
+    const uint64_t others =
+        (s->others == NULL ? q->other_banks : s->others(pc, self->policies, pc->direction)) & ~pc->blocked;
+    int64_t act = HBM_NEVER, pre = HBM_NEVER;
+    hbm_tick_t next_act = HBM_NEVER, next_pre = HBM_NEVER;
+
+    if (act_due) {
+        if (refresh_holds(pc, t)) {
+            pc->act_at = t + 2;
+        } else {
+            act = find_act(self, pc, others, t, &next_act);
+        }
+    }
+    if (pre_due) {
+        pre = find_pre(self, pc, others, t, &next_pre);
+    }
+    if (act < pre) {
+        pc->act_at = next_act;
+        issue_act(self, pc, (int)(act & 63), t);
+        return true;
+    }
+    if (pre != HBM_NEVER) {
+        hbm_entry_t *e = hbm_queue_first_other(q, (int)(pre & 63));
+        if (!e->counted) {
+            charge_first(self, e, &pc->counters.row_conflicts, offsetof(hbm_operation_result_t, row_conflicts));
+        }
+        pc->pre_at = next_pre;
+        issue_precharge(self, pc, (int)(pre & 63), t);
+        return true;
+    }
+    return false;
+}
+
+/* Class 3: rows that the page policy closes. */
+HBM_NOINLINE static bool try_page(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t, bool pre_edge)
+{
+    hbm_tick_t soonest = HBM_NEVER;
+    const int bank =
+        self->policies->page->closes ? idle_row(self, pc, pre_edge ? t : HBM_LONG_AGO * 2, &soonest) : -1;
+
+    if (bank >= 0) {
+        issue_precharge(self, pc, bank, t);
+        return true;
+    }
+    pc->page_at = hbm_max(soonest, t + 1);
+    return false;
 }
 
 static bool try_row(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t)
 {
-    const hbm_scheduler_t *s = self->policies->scheduler;
-    const bool even = (t & 1) == 0, pre_edge = even || self->device->pre_any_edge;
-    int64_t act = HBM_NEVER, pre = HBM_NEVER;
-    hbm_tick_t next_act = HBM_NEVER, next_pre = HBM_NEVER;
-    bool issued = true;
+    const bool even = (t & 1) == 0, pre_edge = even | (self->device->pre_any_edge != 0);
+    bool issued = pc->refresh_at <= t && try_refresh(self, pc, t);
 
-    if (pc->refresh_at <= t && try_refresh(self, pc, t)) {
-        goto out;
+    if (!issued) {
+        const bool act_due = even & (pc->act_at <= t), pre_due = pre_edge & (pc->pre_at <= t);
+        issued = (act_due | pre_due) && try_entries(self, pc, t, act_due, pre_due);
     }
-    if (pc->act_at <= t || pc->pre_at <= t) {
-        hbm_queue_t *q = &pc->queue[pc->direction];
-        const uint64_t others =
-            (s->others == NULL ? q->other_banks : s->others(pc, self->policies, pc->direction)) & ~pc->blocked;
-        if (pc->act_at <= t && even) {
-            if (refresh_holds(pc, t)) {
-                pc->act_at = t + 2;
-            } else {
-                act = find_act(self, pc, others, t, &next_act);
-            }
-        }
-        if (pc->pre_at <= t && pre_edge) {
-            pre = find_pre(self, pc, others, t, &next_pre);
-        }
-        if (act < pre) {
-            pc->act_at = next_act;
-            issue_act(self, pc, (int)(act & 63), t);
-            goto out;
-        }
-        if (pre != HBM_NEVER) {
-            hbm_entry_t *e = hbm_queue_first_other(q, (int)(pre & 63));
-            if (!e->counted) {
-                charge_first(self, e, &pc->counters.row_conflicts, offsetof(hbm_operation_result_t, row_conflicts));
-            }
-            pc->pre_at = next_pre;
-            issue_precharge(self, pc, (int)(pre & 63), t);
-            goto out;
-        }
+    if (!issued && pc->page_at <= t) {
+        issued = try_page(self, pc, t, pre_edge);
     }
-    if (pc->page_at <= t) {
-        hbm_tick_t soonest = HBM_NEVER;
-        const int bank =
-            self->policies->page->closes ? idle_row(self, pc, pre_edge ? t : HBM_LONG_AGO * 2, &soonest) : -1;
-        if (bank >= 0) {
-            issue_precharge(self, pc, bank, t);
-            goto out;
-        }
-        pc->page_at = hbm_max(soonest, t + 1);
-    }
-    issued = false;
-out:
-    if (issued) {
-        self->row_first = pc->other;
-    }
+    self->row_first = issued ? pc->other : self->row_first;
     pc->row_at = hbm_min(hbm_min(pc->refresh_at, pc->page_at), pc->pre_at);
     pc->row_at = hbm_min(hbm_max(pc->row_at, t + 1), hbm_rising(hbm_max(pc->act_at, t + 1)));
     return issued;
