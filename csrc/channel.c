@@ -133,13 +133,17 @@ static void visit_even(hbm_channel_t *self, hbm_tick_t t)
     }
 }
 
-HBM_INLINE void visit_row(hbm_channel_t *self, hbm_tick_t t)
+static bool row_full(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t) { return try_row(self, pc, t, false); }
+static bool row_plain(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t) { return try_row(self, pc, t, true); }
+
+HBM_INLINE void visit_row(hbm_channel_t *self, hbm_tick_t t, const bool plain)
 {
     if (self->row_free <= t && hbm_min(self->pc[0].row_at, self->pc[1].row_at) <= t) {
         hbm_pc_t *const first = self->row_first, *const second = first->other;
         const bool one = first->row_at <= t, two = second->row_at <= t;
-        if (!try_row(self, one ? first : second, t) && (one & two)) {
-            try_row(self, second, t);
+        hbm_pc_t *const pc = one ? first : second;
+        if (!(plain ? row_plain(self, pc, t) : row_full(self, pc, t)) && (one & two)) {
+            (plain ? row_plain : row_full)(self, second, t);
         }
     }
 }
@@ -150,7 +154,7 @@ static void visit_full(hbm_channel_t *self, hbm_tick_t t)
     if ((t & 1) == 0) {
         visit_even(self, t);
     }
-    visit_row(self, t);
+    visit_row(self, t, false);
 }
 
 /* With skipping off: the next tick, and every bound says now. */
@@ -221,7 +225,7 @@ HBM_INLINE void visit_plain(hbm_channel_t *self, hbm_tick_t t)
             column_plain(self, second, t);
         }
     }
-    visit_row(self, t);
+    visit_row(self, t, true);
 }
 
 /* True when the next event after even tick t is t + 2 beyond doubt: the column bus has a candidate then, and no row command

@@ -18,7 +18,7 @@ HBM_INLINE void charge_first(hbm_channel_t *self, hbm_entry_t *e, int64_t *count
     }
 }
 
-static void issue_act(hbm_channel_t *self, hbm_pc_t *pc, int bank, hbm_tick_t t)
+HBM_INLINE void issue_act(hbm_channel_t *self, hbm_pc_t *pc, int bank, hbm_tick_t t, const bool plain)
 {
     const hbm_device_t *d = self->device;
     hbm_entry_t *e = hbm_queue_first_other(&pc->queue[pc->direction], bank);
@@ -57,26 +57,26 @@ static void issue_act(hbm_channel_t *self, hbm_pc_t *pc, int bank, hbm_tick_t t)
     pc->others_at = hbm_min(pc->others_at, ok);
     pc->column_at = hbm_min(pc->column_at, hbm_rising(ok));
     pc->act_at = hbm_rising(hbm_max(pc->act_at, hbm_act_common(&pc->timing, d)));
-    if (self->policies->page->closes) {
+    if (!plain && self->policies->page->closes) {
         pc->page_at = hbm_min(pc->page_at, t + 1);
     }
-    if (self->epochs != NULL) {
+    if (plain || self->epochs != NULL) {
         hbm_epochs_add(self->epochs, t, HBM_EPOCH_ACT);
     }
-    if (HBM_UNLIKELY(self->log.on)) {
+    if (!plain && self->log.on) {
         log_command(self, pc, HBM_CMD_ACT, bank, row, 0, t);
     }
     self->row_free = t + d->act_ticks;
 }
 
-static void issue_precharge(hbm_channel_t *self, hbm_pc_t *pc, int bank, hbm_tick_t t)
+HBM_INLINE void issue_precharge(hbm_channel_t *self, hbm_pc_t *pc, int bank, hbm_tick_t t, const bool plain)
 {
     hbm_issue_pre(&pc->timing, self->device, bank, t);
     close_bank(pc, bank, t, t);
     pc->pre_at = hbm_max(pc->pre_at, pc->timing.pre_any);
     want_activate(pc, bank, t + 1);
     pc->counters.n_pre_pb++;
-    if (HBM_UNLIKELY(self->log.on)) {
+    if (!plain && self->log.on) {
         log_command(self, pc, HBM_CMD_PREPB, bank, 0, 0, t);
     }
     self->row_free = t + self->device->row_ticks;
@@ -90,7 +90,7 @@ static void issue_refresh(hbm_channel_t *self, hbm_pc_t *pc, int command, int ba
     pc->refresh_at = t + 1; /* a precharge is followed by the refresh itself, a refresh perhaps by the next */
     switch (command) {
     case HBM_CMD_PREPB:
-        issue_precharge(self, pc, bank, t);
+        issue_precharge(self, pc, bank, t, false);
         return;
     case HBM_CMD_PREAB:
         for (uint64_t m = pc->open; m != 0; m &= m - 1) {
@@ -207,7 +207,7 @@ HBM_INLINE uint64_t held_banks(const hbm_pc_t *pc, const hbm_device_t *d, uint64
 
 /* The oldest entry whose ACT may go at even t: its key, or HBM_NEVER with act_at moved on.  *next: when the first of the
  * other candidates may follow, as far as its bank's own rules go. */
-static int64_t find_act(hbm_channel_t *self, hbm_pc_t *pc, uint64_t others, hbm_tick_t t, hbm_tick_t *next)
+HBM_INLINE int64_t find_act(hbm_channel_t *self, hbm_pc_t *pc, uint64_t others, hbm_tick_t t, hbm_tick_t *next)
 {
     const hbm_device_t *d = self->device;
     const hbm_queue_t *q = &pc->queue[pc->direction];
@@ -237,11 +237,12 @@ static int64_t find_act(hbm_channel_t *self, hbm_pc_t *pc, uint64_t others, hbm_
 }
 
 /* Likewise for the PREpb of a row conflict. */
-static int64_t find_pre(hbm_channel_t *self, hbm_pc_t *pc, uint64_t others, hbm_tick_t t, hbm_tick_t *next)
+HBM_INLINE int64_t find_pre(hbm_channel_t *self, hbm_pc_t *pc, uint64_t others, hbm_tick_t t, hbm_tick_t *next,
+                            const bool plain)
 {
     const hbm_scheduler_t *s = self->policies->scheduler;
     const hbm_queue_t *q = &pc->queue[pc->direction];
-    const uint64_t hits = s->hits == NULL ? q->hit_banks : s->hits(pc, self->policies, pc->direction);
+    const uint64_t hits = plain || s->hits == NULL ? q->hit_banks : s->hits(pc, self->policies, pc->direction);
     const uint64_t conflicts = others & pc->open & ~hits;
     hbm_found_t found;
 
@@ -289,12 +290,13 @@ HBM_INLINE bool refresh_holds(const hbm_pc_t *pc, hbm_tick_t t)
 }
 
 /* Class 2: the oldest entry whose ACT or PREpb may go. */
-HBM_INLINE bool try_entries(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t, bool act_due, bool pre_due)
+HBM_INLINE bool try_entries(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t, bool act_due, bool pre_due,
+                            const bool plain)
 {
     const hbm_scheduler_t *s = self->policies->scheduler;
     hbm_queue_t *q = &pc->queue[pc->direction];
     const uint64_t others =
-        (s->others == NULL ? q->other_banks : s->others(pc, self->policies, pc->direction)) & ~pc->blocked;
+        (plain || s->others == NULL ? q->other_banks : s->others(pc, self->policies, pc->direction)) & ~pc->blocked;
     int64_t act = HBM_NEVER, pre = HBM_NEVER;
     hbm_tick_t next_act = HBM_NEVER, next_pre = HBM_NEVER;
 
@@ -306,11 +308,11 @@ HBM_INLINE bool try_entries(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t, boo
         }
     }
     if (pre_due) {
-        pre = find_pre(self, pc, others, t, &next_pre);
+        pre = find_pre(self, pc, others, t, &next_pre, plain);
     }
     if (act < pre) {
         pc->act_at = next_act;
-        issue_act(self, pc, (int)(act & 63), t);
+        issue_act(self, pc, (int)(act & 63), t, plain);
         return true;
     }
     if (pre != HBM_NEVER) {
@@ -319,7 +321,7 @@ HBM_INLINE bool try_entries(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t, boo
             charge_first(self, e, &pc->counters.row_conflicts, offsetof(hbm_operation_result_t, row_conflicts));
         }
         pc->pre_at = next_pre;
-        issue_precharge(self, pc, (int)(pre & 63), t);
+        issue_precharge(self, pc, (int)(pre & 63), t, plain);
         return true;
     }
     return false;
@@ -333,27 +335,27 @@ HBM_NOINLINE static bool try_page(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t 
         self->policies->page->closes ? idle_row(self, pc, pre_edge ? t : HBM_LONG_AGO * 2, &soonest) : -1;
 
     if (bank >= 0) {
-        issue_precharge(self, pc, bank, t);
+        issue_precharge(self, pc, bank, t, false);
         return true;
     }
     pc->page_at = hbm_max(soonest, t + 1);
     return false;
 }
 
-static bool try_row(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t)
+HBM_INLINE bool try_row(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t, const bool plain)
 {
     const bool even = (t & 1) == 0, pre_edge = even | (self->device->pre_any_edge != 0);
     bool issued = pc->refresh_at <= t && try_refresh(self, pc, t);
 
     if (!issued) {
         const bool act_due = even & (pc->act_at <= t), pre_due = pre_edge & (pc->pre_at <= t);
-        issued = (act_due | pre_due) && try_entries(self, pc, t, act_due, pre_due);
+        issued = (act_due | pre_due) && try_entries(self, pc, t, act_due, pre_due, plain);
     }
-    if (!issued && pc->page_at <= t) {
+    if (!plain && !issued && pc->page_at <= t) {
         issued = try_page(self, pc, t, pre_edge);
     }
     self->row_first = issued ? pc->other : self->row_first;
-    pc->row_at = hbm_min(hbm_min(pc->refresh_at, pc->page_at), pc->pre_at);
+    pc->row_at = hbm_min(plain ? pc->refresh_at : hbm_min(pc->refresh_at, pc->page_at), pc->pre_at);
     pc->row_at = hbm_min(hbm_max(pc->row_at, t + 1), hbm_rising(hbm_max(pc->act_at, t + 1)));
     return issued;
 }
