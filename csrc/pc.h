@@ -84,6 +84,8 @@ typedef struct hbm_pc {
     hbm_tick_t act_at;
     hbm_tick_t pre_at;
     hbm_tick_t page_at;
+    int32_t lone;         /* until others_at no other bank with hits is through tRCD; -1: not known */
+    hbm_tick_t others_at;
 
     hbm_feed_t feed;
     uint64_t holding;   /* operations in flight that are not done here; see hbm_channel_run_part */
