@@ -21,6 +21,7 @@ COMMANDS = {
     "run": ("hbmmodel.cli.run", "Simulate a trace and report what it took."),
     "info": ("hbmmodel.cli.info", "Describe a trace, a saved result, or the policies."),
     "report": ("hbmmodel.cli.report", "Print or write the report of a saved result."),
+    "sweep": ("hbmmodel.cli.sweep", "Simulate a trace on every combination of some settings."),
     "compare": ("hbmmodel.cli.compare", "Compare saved results: what was changed, by how much, and why."),
     "capture": ("hbmmodel.cli.capture", "Capture a step of a full-size model: no weights, no GPU."),
     "convert": ("hbmmodel.cli.convert", "Convert a trace to another format."),
