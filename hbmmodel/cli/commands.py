@@ -23,6 +23,8 @@ COMMANDS = {
     "report": ("hbmmodel.cli.report", "Print or write the report of a saved result."),
     "sweep": ("hbmmodel.cli.sweep", "Simulate a trace on every combination of some settings."),
     "compare": ("hbmmodel.cli.compare", "Compare saved results: what was changed, by how much, and why."),
+    "perfetto": ("hbmmodel.cli.perfetto", "Write the commands of a saved run for ui.perfetto.dev."),
+    "vcd": ("hbmmodel.cli.vcd", "Write one channel of a saved run for waveform viewers."),
     "capture": ("hbmmodel.cli.capture", "Capture a step of a full-size model: no weights, no GPU."),
     "convert": ("hbmmodel.cli.convert", "Convert a trace to another format."),
     "check": ("hbmmodel.cli.check", "Check a command log against the protocol of a device."),
