@@ -28,6 +28,7 @@ __all__ = [
     "listing_group",
     "open_trace",
     "parse_settings",
+    "quiet_option",
     "read_options",
     "system_options",
 ]
@@ -36,6 +37,7 @@ DEFAULT_DEVICE = "HBM4_8000"
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 
 
