@@ -30,6 +30,7 @@ def replay_of(system: hbm.System, trace: Any, threads: int = 1, log: bool = True
         cache=None,
         threads=threads,
         command_log=log,
+        log_window_ticks=None,
         epoch_ticks=400,
         wrap=False,
         request_bytes=None,
