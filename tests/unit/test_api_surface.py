@@ -16,7 +16,7 @@ PUBLIC = {
     *("AddressMap", "Controller", "Cooling", "Device", "Result", "System", "Trace", "Trips"),
     *("__version__", "capture", "check", "compare", "demo_capture", "device", "devices", "energy_set", "energy_sets"),
     *("errors", "get_include", "product", "product_info", "products", "read_trace", "serving", "simulate"),
-    *("study", "thermal", "workload"),
+    *("study", "sweep", "thermal", "workload"),
 }
 
 
