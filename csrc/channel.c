@@ -50,6 +50,7 @@ int hbm_channel_init(hbm_channel_t *self, const hbm_device_t *device, const hbm_
     for (int i = 0; i < HBM_MAX_PC; i++) { /* the loop always looks at both */
         self->pc[i].look_at = self->pc[i].column_at = self->pc[i].row_at = HBM_NEVER;
         self->pc[i].looked = -2;
+        self->pc[i].lone = -1;
         self->pc[i].other = &self->pc[HBM_MAX_PC - 1 - i];
     }
     for (int i = 0; i < self->n_pc; i++) {
@@ -117,34 +118,32 @@ static bool column_full(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t) { retur
 static bool column_plain(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t) { return try_column(self, pc, t, true); }
 
 /* The steps of even ticks alone. */
-HBM_INLINE void visit_even(hbm_channel_t *self, hbm_tick_t t, const bool plain)
+static void visit_even(hbm_channel_t *self, hbm_tick_t t)
 {
-    hbm_pc_t *const a = &self->pc[0], *const b = &self->pc[1];
-
-    if (a->look_at <= t) {
-        look(self, a, t, plain);
-    }
-    if (b->look_at <= t) {
-        look(self, b, t, plain);
+    for (int i = 0; i < self->n_pc; i++) {
+        if (self->pc[i].look_at <= t) {
+            look(self, &self->pc[i], t, false);
+        }
     }
     if (self->column_free <= t) {
         hbm_pc_t *const first = self->column_first, *const second = first->other;
-        const bool one = first->column_at <= t, two = second->column_at <= t;
-        if (one | two) {
-            const bool issued = try_column(self, one ? first : second, t, plain);
-            if (!issued & one & two) {
-                (plain ? column_plain : column_full)(self, second, t);
-            }
+        if (!(first->column_at <= t && try_column(self, first, t, false)) && second->column_at <= t) {
+            column_full(self, second, t);
         }
     }
 }
 
-HBM_INLINE void visit_row(hbm_channel_t *self, hbm_tick_t t)
+static bool row_full(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t) { return try_row(self, pc, t, false); }
+static bool row_plain(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t) { return try_row(self, pc, t, true); }
+
+HBM_INLINE void visit_row(hbm_channel_t *self, hbm_tick_t t, const bool plain)
 {
     if (self->row_free <= t && hbm_min(self->pc[0].row_at, self->pc[1].row_at) <= t) {
         hbm_pc_t *const first = self->row_first, *const second = first->other;
-        if (!(first->row_at <= t && try_row(self, first, t)) && second->row_at <= t) {
-            try_row(self, second, t);
+        const bool one = first->row_at <= t, two = second->row_at <= t;
+        hbm_pc_t *const pc = one ? first : second;
+        if (!(plain ? row_plain(self, pc, t) : row_full(self, pc, t)) && (one & two)) {
+            (plain ? row_plain : row_full)(self, second, t);
         }
     }
 }
@@ -153,9 +152,9 @@ static void visit_full(hbm_channel_t *self, hbm_tick_t t)
 {
     self->now = t;
     if ((t & 1) == 0) {
-        visit_even(self, t, false);
+        visit_even(self, t);
     }
-    visit_row(self, t);
+    visit_row(self, t, false);
 }
 
 /* With skipping off: the next tick, and every bound says now. */
@@ -164,6 +163,7 @@ static hbm_tick_t next_tick(hbm_channel_t *self)
     for (int i = 0; i < self->n_pc; i++) {
         hbm_pc_t *pc = &self->pc[i];
         pc->look_at = pc->column_at = pc->row_at = pc->refresh_at = pc->act_at = pc->pre_at = pc->page_at = self->now + 1;
+        pc->lone = -1;
     }
     return self->now + 1;
 }
@@ -180,18 +180,6 @@ static bool reached(const hbm_channel_t *self, hbm_until_t until)
     return true;
 }
 
-/* A column command at even t leaves its pseudo-channel to be looked at on t + 2.  Nothing that may happen there on t + 1
- * depends on that look unless a row command is near, so it can be had at once, which saves a visit. */
-HBM_INLINE void look_ahead(hbm_channel_t *self, hbm_tick_t t)
-{
-    hbm_pc_t *pc = self->column_first->other; /* the one that issued last */
-
-    if (self->column_first->column_at > t + 2 && /* else t + 2 is visited anyway */
-        t + 2 < self->stop && pc->feed.valid && pc->look_at == t + 2 && pc->row_at > t + 1) {
-        look(self, pc, t + 2, true);
-    }
-}
-
 /* When the next request comes; HBM_NEVER if there is none. */
 static hbm_tick_t next_arrival(const hbm_channel_t *self)
 {
@@ -203,47 +191,80 @@ static hbm_tick_t next_arrival(const hbm_channel_t *self)
     return at;
 }
 
+/* A column command at even t leaves its pseudo-channel to be looked at on t + 2.  Nothing that may happen there on t or t + 1
+ * depends on that look unless a row command is near, so it can be had at once, which saves a visit. */
+HBM_INLINE void look_ahead(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t)
+{
+    if ((pc->row_at > t + 1) & (t + 2 < self->stop) & pc->feed.valid) {
+        look(self, pc, t + 2, true);
+    }
+}
+
+/* One visit of a plain run.  What is due is hard to predict, so each step is entered by one branch. */
+HBM_INLINE void visit_plain(hbm_channel_t *self, hbm_tick_t t)
+{
+    hbm_pc_t *const a = &self->pc[0], *const b = &self->pc[1];
+    const bool even = (t & 1) == 0;
+
+    self->now = t;
+    if (even & (hbm_min(a->look_at, b->look_at) <= t)) {
+        if (a->look_at <= t) {
+            look(self, a, t, true);
+        }
+        if (b->look_at <= t) {
+            look(self, b, t, true);
+        }
+    }
+    if (even & (hbm_max(hbm_min(a->column_at, b->column_at), self->column_free) <= t)) {
+        hbm_pc_t *const first = self->column_first, *const second = first->other;
+        const bool one = first->column_at <= t, two = second->column_at <= t;
+        hbm_pc_t *const pc = one ? first : second;
+        if (try_column(self, pc, t, true)) {
+            look_ahead(self, pc, t);
+        } else if (one & two) {
+            column_plain(self, second, t);
+        }
+    }
+    visit_row(self, t, true);
+}
+
 /* True when the next event after even tick t is t + 2 beyond doubt: the column bus has a candidate then, and no row command
- * may come before.  (Looks are on even ticks, and those of t are done.) */
+ * may come before.  (Looks are on even ticks, and those of t are done.)  Asked of streams alone, where the answer is most
+ * often yes: there no pseudo-channel waits for one bank. */
 HBM_INLINE bool streams_on(const hbm_channel_t *self, hbm_tick_t t)
 {
     const hbm_pc_t *a = &self->pc[0], *b = &self->pc[1];
-    return hbm_min(a->column_at, b->column_at) <= t + 2 && self->column_free <= t + 2 &&
-           hbm_min(a->row_at, b->row_at) > t + 1;
+    return (a->lone & b->lone) < 0 && hbm_max(hbm_min(a->column_at, b->column_at), self->column_free) <= t + 2 &&
+           hbm_min(a->row_at, b->row_at) > t + 1 && (t & 1) == 0 && t + 2 < self->stop &&
+           (a->feed.valid & b->feed.valid);
 }
 
 /* The event loop itself. */
 HBM_INLINE int run(hbm_channel_t *self, hbm_until_t until, const bool plain)
 {
-    while ((self->pc[0].feed.valid | self->pc[1].feed.valid) || !reached(self, until)) {
-        hbm_tick_t t = next_event(self);
+    hbm_tick_t t = 0;
+    bool on = false;
 
-        if (HBM_UNLIKELY(self->pc[0].refresh.streak > HBM_MAX_BANKS)) {
-            skip_idle(self, t, hbm_min(next_arrival(self), self->stop));
+    while (on || (self->pc[0].feed.valid | self->pc[1].feed.valid) || !reached(self, until)) {
+        if (on) {
+            t += 2;
+        } else {
             t = next_event(self);
-        }
-        if (t >= hbm_min(self->stop, HBM_NEVER / 2)) {
-            /* Work is left: if nothing stops the run, nothing will ever happen. */
-            return self->stop < HBM_NEVER ? 0 : HBM_ERR_INTERNAL;
+            if (HBM_UNLIKELY(self->pc[0].refresh.streak > HBM_MAX_BANKS)) {
+                skip_idle(self, t, hbm_min(next_arrival(self), self->stop));
+                t = next_event(self);
+            }
+            if (t >= hbm_min(self->stop, HBM_NEVER / 2)) {
+                /* Work is left: if nothing stops the run, nothing will ever happen. */
+                return self->stop < HBM_NEVER ? 0 : HBM_ERR_INTERNAL;
+            }
         }
         if (!plain) {
             visit_full(self, t);
             continue;
         }
-        if ((t & 1) != 0) {
-            self->now = t;
-            visit_row(self, t);
-            continue;
-        }
-        for (;; t += 2) {
-            self->now = t;
-            visit_even(self, t, true);
-            visit_row(self, t);
-            if (!streams_on(self, t) || t + 2 >= self->stop || !(self->pc[0].feed.valid & self->pc[1].feed.valid)) {
-                break;
-            }
-        }
-        look_ahead(self, t);
+        visit_plain(self, t);
+        on = streams_on(self, t);
     }
     return 0;
 }

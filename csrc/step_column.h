@@ -6,18 +6,27 @@
 #include "step_look.h"
 
 /* A lower bound of the next column command in this direction, after one of `bank` at t: tCCDS and the tRCD of the banks with
- * hits.  That of the bank itself is over. */
-HBM_INLINE hbm_tick_t next_column(const hbm_pc_t *pc, const hbm_device_t *d, int bank, hbm_tick_t t, const bool is_write)
+ * hits.  That of the bank itself is over.  Where rows are used once, the banks wait for tRCD one behind the other, and the
+ * next command is known to be that of the first. */
+HBM_INLINE hbm_tick_t next_column(hbm_pc_t *pc, const hbm_device_t *d, int bank, hbm_tick_t t, const bool is_write)
 {
     const hbm_tick_t *ok = is_write ? pc->timing.wr_ok : pc->timing.rd_ok;
-    hbm_tick_t soonest = HBM_NEVER;
+    hbm_tick_t soonest = HBM_NEVER, second = HBM_NEVER;
+    int32_t lone = -1;
 
     if (pc->queue[is_write].hit_banks & hbm_bit(bank)) {
+        pc->lone = -1;
         return hbm_rising(t + d->CCDS);
     }
     for (uint64_t m = pc->queue[is_write].hit_banks; m != 0; m &= m - 1) {
-        soonest = hbm_min(soonest, ok[hbm_lowest(m)]);
+        const int b = hbm_lowest(m);
+        const hbm_tick_t at = ok[b];
+        second = hbm_min(second, hbm_max(at, soonest));
+        lone = at < soonest ? b : lone;
+        soonest = hbm_min(soonest, at);
     }
+    pc->lone = lone;
+    pc->others_at = second;
     return hbm_rising(hbm_max(t + d->CCDS, soonest));
 }
 
@@ -79,15 +88,13 @@ HBM_INLINE void issue_column(hbm_channel_t *self, hbm_pc_t *pc, int bank, hbm_ti
     self->column_first = pc->other;
     pc->look_at = t + 2;
     pc->column_at = next_column(pc, d, bank, t, is_write);
-    if (!(q->hit_banks & hbm_bit(bank)) && (q->other_banks & hbm_bit(bank))) {
-        want_precharge(pc, bank, t);
-    }
+    want_precharge_if((~q->hit_banks & q->other_banks & hbm_bit(bank)) != 0, pc, bank, t);
     if (!plain) {
         if (closes) {
             --*(is_write ? &pc->counters.n_wr : &pc->counters.n_rd);
             ++*(is_write ? &pc->counters.n_wra : &pc->counters.n_rda);
             hbm_precharge_at(&pc->timing, d, bank, pc->timing.pre_ok[bank]);
-            close_bank(pc, bank, t, pc->timing.pre_ok[bank]);
+            close_bank(self, pc, bank, t, pc->timing.pre_ok[bank]);
             want_activate(pc, bank, t);
         }
         if (self->policies->revisit_rows) {
@@ -110,16 +117,22 @@ HBM_INLINE bool choose_column(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t, c
     int64_t best = HBM_NEVER;
     hbm_tick_t soonest = HBM_NEVER;
 
-    for (uint64_t m = admitted & ~pc->blocked; m != 0; m &= m - 1) {
-        best = hbm_min(best, q->hit_key[hbm_lowest(m)]);
-    }
-    if (best != HBM_NEVER && earliest_column(pc, d, (int)(best & 63), is_write) > t) {
-        best = HBM_NEVER; /* the oldest is not legal yet: is another? */
+    if (plain && pc->lone >= 0 && pc->others_at > t && (admitted & ~pc->blocked & hbm_bit(pc->lone))) {
+        soonest = earliest_column(pc, d, pc->lone, is_write);
+        best = soonest <= t ? pc->lone : HBM_NEVER; /* a bank is all that is asked for */
+        soonest = hbm_min(soonest, pc->others_at);
+    } else {
         for (uint64_t m = admitted & ~pc->blocked; m != 0; m &= m - 1) {
-            const int b = hbm_lowest(m);
-            const hbm_tick_t at = earliest_column(pc, d, b, is_write);
-            best = at <= t ? hbm_min(best, q->hit_key[b]) : best;
-            soonest = hbm_min(soonest, at);
+            best = hbm_min(best, q->hit_key[hbm_lowest(m)]);
+        }
+        if (best != HBM_NEVER && earliest_column(pc, d, (int)(best & 63), is_write) > t) {
+            best = HBM_NEVER; /* the oldest is not legal yet: is another? */
+            for (uint64_t m = admitted & ~pc->blocked; m != 0; m &= m - 1) {
+                const int b = hbm_lowest(m);
+                const hbm_tick_t at = earliest_column(pc, d, b, is_write);
+                best = at <= t ? hbm_min(best, q->hit_key[b]) : best;
+                soonest = hbm_min(soonest, at);
+            }
         }
     }
     if (best == HBM_NEVER) {

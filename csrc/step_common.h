@@ -10,11 +10,14 @@ HBM_INLINE void want_activate(hbm_pc_t *pc, int bank, hbm_tick_t t)
     pc->act_at = hbm_min(pc->act_at, hbm_rising(hbm_max(pc->timing.act_ok[bank], t)));
     pc->row_at = hbm_min(pc->row_at, pc->act_at);
 }
-HBM_INLINE void want_precharge(hbm_pc_t *pc, int bank, hbm_tick_t t)
+HBM_INLINE void want_precharge_if(bool wanted, hbm_pc_t *pc, int bank, hbm_tick_t t)
 {
-    pc->pre_at = hbm_min(pc->pre_at, hbm_max(hbm_earliest_pre(&pc->timing, bank), t));
-    pc->row_at = hbm_min(pc->row_at, pc->pre_at);
+    const hbm_tick_t at = wanted ? hbm_max(hbm_earliest_pre(&pc->timing, bank), t) : HBM_NEVER;
+
+    pc->pre_at = hbm_min(pc->pre_at, at);
+    pc->row_at = hbm_min(pc->row_at, at);
 }
+HBM_INLINE void want_precharge(hbm_pc_t *pc, int bank, hbm_tick_t t) { want_precharge_if(true, pc, bank, t); }
 /* Any bank may have become a candidate. */
 HBM_INLINE void want_any_row(const hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t)
 {
@@ -25,16 +28,18 @@ HBM_INLINE void want_any_row(const hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t
 }
 
 /* By a command at t, from which on the row is closed for the controller; the array is at `closed`. */
-static void close_bank(hbm_pc_t *pc, int bank, hbm_tick_t t, hbm_tick_t closed)
+static void close_bank(hbm_channel_t *self, hbm_pc_t *pc, int bank, hbm_tick_t t, hbm_tick_t closed)
 {
     if (pc->open == hbm_bit(bank)) {
-        hbm_power_spend(pc, t);
+        hbm_power_spend(pc, self->epochs, t);
     }
     hbm_pc_closes(pc, bank, closed);
     pc->open &= ~hbm_bit(bank);
     pc->open_row[bank] = -1;
-    hbm_queue_close_row(&pc->queue[HBM_READ], bank);
-    hbm_queue_close_row(&pc->queue[HBM_WRITE], bank);
+    if ((pc->queue[HBM_READ].hit_banks | pc->queue[HBM_WRITE].hit_banks) & hbm_bit(bank)) {
+        hbm_queue_close_row(&pc->queue[HBM_READ], bank);
+        hbm_queue_close_row(&pc->queue[HBM_WRITE], bank);
+    }
 }
 
 static void log_command(hbm_channel_t *self, const hbm_pc_t *pc, int command, int bank, int32_t row, int32_t column,

@@ -68,6 +68,7 @@ HBM_NOINLINE static hbm_entry_t *push_first(hbm_pc_t *pc, int direction, bool hi
     }
     if (direction == pc->direction) {
         if (hit) {
+            pc->lone = -1;
             pc->column_at = hbm_min(pc->column_at, t);
         } else if (pc->open & hbm_bit(bank)) {
             want_precharge(pc, bank, t);
@@ -206,6 +207,7 @@ HBM_INLINE void look(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t, const bool
                                   : writes <= c->write_low && (writes == 0 || reads > 0)) {
         pc->direction = 1 - pc->direction;
         pc->account.direction_since = t;
+        pc->lone = -1;
         pc->column_at = t;
         want_any_row(self, pc, t);
     }

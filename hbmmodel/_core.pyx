@@ -509,10 +509,11 @@ cdef class CoreSystem:
         return out
 
     def epochs(self):
-        """Time series: dict epoch_ticks, bytes_read, bytes_written, n_act, n_ref."""
+        """Time series: dict epoch_ticks, bytes_read, bytes_written, n_act, n_ref, ticks_ of every power state."""
         cdef int64_t epoch_ticks = 0
         cdef int64_t n
         cdef int64_t[:, ::1] view
+        cdef int64_t[:, ::1] states_view
         self.idle()
         n = hbm_system_epochs(self.ptr, &epoch_ticks)
         table = np.zeros((4, max(n, 1)), dtype=np.int64)
@@ -520,7 +521,13 @@ cdef class CoreSystem:
         code = hbm_system_epoch_table(self.ptr, n, &view[0, 0])
         if code != 0:
             raise_for(code, "")
+        states = np.zeros((5, max(n, 1)), dtype=np.int64)
+        states_view = states
+        code = hbm_system_epoch_states(self.ptr, n, &states_view[0, 0])
+        if code != 0:
+            raise_for(code, "")
         rows = {name: table[i, :n].copy() for i, name in enumerate(("bytes_read", "bytes_written", "n_act", "n_ref"))}
+        rows.update({name: states[i, :n].copy() for i, name in enumerate(counter_names()[-5:])})
         return {"epoch_ticks": epoch_ticks, **rows}
 
     def commands(self):

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hbmmodel.errors import HbmArgumentError, HbmInternalError
+from hbmmodel.result.banks import bank_table
 from hbmmodel.result.energy import energy_model, energy_table, no_energy
 from hbmmodel.result.histogram import Histogram
 from hbmmodel.result.power_states import counts_power, power_states
@@ -41,7 +42,7 @@ OPERATION_COLUMNS = (
 )
 TIMELINE_COLUMNS = (
     *("epoch", "start_ns", "end_ns", "bytes_read", "bytes_written", "bandwidth_gb_per_s", "fraction_of_peak"),
-    *("n_act", "n_ref"),
+    *("n_act", "n_ref", *(f"share_{state}" for state in POWER_STATES)),
 )
 
 
@@ -73,7 +74,8 @@ class Result:
         asked for (without padding).
     timeline : Table
         One row per epoch: ``epoch, start_ns, end_ns, bytes_read, bytes_written, bandwidth_gb_per_s,
-        fraction_of_peak, n_act, n_ref``. The last epoch ends with the run.
+        fraction_of_peak, n_act, n_ref``, and ``share_STATE`` of every power state: mean over pseudo-channels, together
+        1.0. The last epoch ends with the run. Results of older versions lack the shares.
     power_states : Table
         One row per stack and state: ``stack, kind, state, time_ns, share, energy_pj``. Kind ``power``: active and
         precharged standby, the two power-downs, self-refresh, of a mean pseudo-channel, with the background energy.
@@ -100,6 +102,10 @@ class Result:
         The last temperatures of every cell: ``stack, die, y, x, temperature_c``; see `temperature_map_c`.
     thermal_model : dict
         Mode, outcome, thermal stack, cooling, trip points of the run (JSON types); empty unless it had any.
+    banks : Table
+        One row per bank: ``stack, channel, pseudo_channel, bank, n_act, n_rd, n_wr, energy_pj``; ``energy_pj`` is that
+        of all components at typical values, and sums to ``energy_pj`` of the summary. No rows in results of older
+        versions.
     """
 
     system: System
@@ -117,6 +123,7 @@ class Result:
     temperature: Table = field(default_factory=temperature_table)
     temperature_cells: Table = field(default_factory=cells_table)
     thermal_model: dict[str, Any] = field(default_factory=dict)
+    banks: Table = field(default_factory=bank_table)
 
     @classmethod
     def from_raw(
@@ -185,6 +192,7 @@ class Result:
             temperature=temperature_table(None if warmth is None else warmth.temperatures),
             temperature_cells=cells_table(None if warmth is None else warmth.cells),
             thermal_model={} if warmth is None else warmth.model,
+            banks=bank_table() if counts is None else bank_table(system, counts, bank_c),
         )
 
     @property
@@ -435,6 +443,7 @@ def _timeline(system: System, end_tick: int, raw: Mapping[str, Any] | None) -> T
             "epoch_ticks": 1,
             **{k: np.empty(0) for k in ("bytes_read", "bytes_written", "n_act", "n_ref")},
         }
+    spent = {f"share_{state}": raw[counter] for state, counter in POWER_STATES.items() if counter in raw}
     counts = {
         k: np.asarray(raw[k]).astype(np.int64) for k in ("bytes_read", "bytes_written", "n_act", "n_ref")
     }
@@ -450,5 +459,12 @@ def _timeline(system: System, end_tick: int, raw: Mapping[str, Any] | None) -> T
         "end_ns": end * tick_ns,
         "bandwidth_gb_per_s": bandwidth,
         "fraction_of_peak": bandwidth / system.peak_gb_per_s,
+        **_shares(spent),
     }
-    return Table({name: columns[name] for name in TIMELINE_COLUMNS})
+    return Table({name: columns[name] for name in TIMELINE_COLUMNS if name in columns})
+
+
+def _shares(ticks: Mapping[str, Any]) -> dict[str, NDArray[np.float64]]:
+    """Of the sum of all; 0 where it is 0."""
+    whole = np.sum([np.asarray(value, dtype=np.int64) for value in ticks.values()], axis=0) if ticks else np.zeros(0)
+    return {name: _rate(np.asarray(value, dtype=np.int64), whole) for name, value in ticks.items()}

@@ -6,9 +6,9 @@ checked by size and SHA-256 on loading); must not know what the numbers mean.
 Layout, version 1: ``result.json`` (identity, system, trace, provenance, and name, bytes and sha256 of each
 file), ``summary.parquet`` (one row; empty cell = None), ``channels.parquet``, ``operations.parquet``,
 ``timeline.parquet``, ``power_states.parquet``, ``energy.parquet`` and the object ``energy_model`` in ``result.json``
-(these three are missing in older results), ``histogram.parquet``, ``commands.parquet`` if a command log was recorded,
-and ``temperature.parquet``, ``temperature_cells.parquet`` and the object ``thermal_model`` if temperatures were
-computed.
+(these three are missing in older results), ``banks.parquet`` (of results that hold counts of banks),
+``histogram.parquet``, ``commands.parquet`` if a command log was recorded, and ``temperature.parquet``,
+``temperature_cells.parquet`` and the object ``thermal_model`` if temperatures were computed.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from hbmmodel.commands import COMMAND_DTYPE
 from hbmmodel.errors import HbmArgumentError, HbmError
+from hbmmodel.result.banks import bank_table
 from hbmmodel.result.energy import no_energy
 from hbmmodel.result.histogram import Histogram
 from hbmmodel.result.power_states import power_states
@@ -43,7 +44,7 @@ FORMAT = "hbmmodel-result"
 FORMAT_VERSION = 1
 MANIFEST = "result.json"
 COMMANDS = "commands.parquet"
-OPTIONAL = (COMMANDS, "temperature.parquet", "temperature_cells.parquet")
+OPTIONAL = ("banks.parquet", COMMANDS, "temperature.parquet", "temperature_cells.parquet")
 """Files of some results; an older one's are not kept where the new one has none."""
 
 
@@ -202,6 +203,7 @@ def load(directory: Path, *, command_log: bool = True) -> Result:
             temperature=optional("temperature", temperature_table),
             temperature_cells=optional("temperature_cells", cells_table),
             thermal_model=dict(manifest.get("thermal_model", {})),
+            banks=optional("banks", bank_table),
         )
     except HbmError as error:
         raise HbmArgumentError(f"{directory}: {error}") from error
@@ -285,6 +287,8 @@ def _write(result: Result, work: Path) -> None:
     result.power_states.write_parquet(work / "power_states.parquet")
     result.histogram.to_table().write_parquet(work / "histogram.parquet")
     result.energy.write_parquet(work / "energy.parquet")
+    if result.banks.n_rows:
+        result.banks.write_parquet(work / "banks.parquet")
     if result.temperature.n_rows:
         result.temperature.write_parquet(work / "temperature.parquet")
         result.temperature_cells.write_parquet(work / "temperature_cells.parquet")

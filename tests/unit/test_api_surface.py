@@ -12,9 +12,9 @@ import hbmmodel
 
 PUBLIC = {
     *("AddressMap", "Controller", "Cooling", "Device", "Result", "System", "Trace", "Trips"),
-    *("__version__", "capture", "check", "demo_capture", "device", "devices", "energy_set", "energy_sets"),
+    *("__version__", "capture", "check", "compare", "demo_capture", "device", "devices", "energy_set", "energy_sets"),
     *("errors", "get_include", "product", "product_info", "products", "read_trace", "serving", "simulate"),
-    *("thermal", "workload"),
+    *("study", "thermal", "workload"),
 }
 
 
