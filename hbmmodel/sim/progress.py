@@ -68,9 +68,11 @@ class Bar:
             from tqdm import tqdm
 
             label = name if len(name) <= LABEL_MAX else name[: LABEL_MAX - 1] + "~"
-            self._bar = tqdm(total=total, desc=label, unit="B", unit_scale=True, dynamic_ncols=True, mininterval=0.1)
-            if total:
-                self._bar.bar_format = "{desc}:{percentage:3.0f}%|{bar}| {rate_fmt}{postfix} [{elapsed}<{remaining}]"
+            # Room for the rates at 80 columns; without a total there is no bar and no time left.
+            form = "{desc}:{percentage:3.0f}%|{bar}| {rate_fmt}{postfix} [{elapsed}<{remaining}]" if total else None
+            self._bar = tqdm(
+                total=total, desc=label, unit="B", unit_scale=True, dynamic_ncols=True, mininterval=0.1, bar_format=form
+            )
             self._began_s = time.monotonic()
 
     def __enter__(self) -> Bar:

@@ -72,6 +72,13 @@ def test_what_has_ended_is_a_result_as_if_no_more_had_been_asked(mode: str, tmp_
     assert words in (tmp_path / "r.md").read_text(encoding="utf-8").splitlines()[0]
 
 
+def test_a_run_with_temperature_is_kept_with_its_temperatures(tmp_path: Path) -> None:
+    result = hbm.simulate(small(), _Interrupting(100), thermal="coupled", thermal_epoch_ns=500.0, on_interrupt="keep")
+    assert 0 < len(result.operations) < 200 and result.interrupted
+    assert result.temperature["time_s"].max() == pytest.approx(1e-9 * float(result.summary["time_ns"] or 0))
+    assert Result.load(result.save(tmp_path / "run")).temperature == result.temperature
+
+
 def test_operations_that_waited_for_others_are_left_out() -> None:
     """One that is issued may have a higher number than one that waits."""
 
