@@ -31,7 +31,12 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "info": ("info step.hbmop.zst", "info run/", "info --keys"),
     "report": ("report run/", "report run/ -o report.html"),
-    "compare": ("compare hbm3e/ hbm4/",),
+    "compare": (
+        "run --demo -o hbm4/",
+        "run --demo --device HBM3E_8000 -o hbm3e/",
+        "compare hbm3e/ hbm4/ -o compare.md",
+    ),
+    "sweep": ("sweep step.hbmop.zst --axis read_queue=16,32,64 --axis tFAW_ns=12,16 -j 2 -o study/",),
     "perfetto": (
         "perfetto run/ -o cmds.perfetto-trace",
         "perfetto run/ --window 20us:20.5us --stack 0 --channel 3 -o small.perfetto-trace",
