@@ -195,6 +195,18 @@ class Result:
             banks=bank_table() if counts is None else bank_table(system, counts, bank_c),
         )
 
+    @property
+    def interrupted(self) -> str:
+        """Of a run that Ctrl-C stopped, what it holds, in words; empty if it is whole."""
+        told = self.provenance.get("interrupted")
+        if not told:
+            return ""
+        share = told.get("share_of_bytes")
+        part = "a part of the trace" if share is None else f"{100 * share:.3g} % of the bytes of the trace"
+        last = told.get("last") or {}
+        after = f"operation {last['index']} ({last['name']})" if "index" in last else f"record {last.get('record')}"
+        return f"interrupted after {after}: {part}"
+
     def temperature_map_c(self, stack: int, die: str) -> NDArray[np.float64]:
         """The last temperatures of a die [deg C], shape (ny, nx).
 
