@@ -51,6 +51,7 @@ int hbm_channel_init(hbm_channel_t *self, const hbm_device_t *device, const hbm_
         self->pc[i].look_at = self->pc[i].column_at = self->pc[i].row_at = HBM_NEVER;
         self->pc[i].looked = -2;
         self->pc[i].lone = -1;
+        self->pc[i].front_until = HBM_LONG_AGO;
         self->pc[i].other = &self->pc[HBM_MAX_PC - 1 - i];
     }
     for (int i = 0; i < self->n_pc; i++) {
@@ -172,6 +173,7 @@ static hbm_tick_t next_tick(hbm_channel_t *self)
         hbm_pc_t *pc = &self->pc[i];
         pc->look_at = pc->column_at = pc->row_at = pc->refresh_at = pc->act_at = pc->pre_at = pc->page_at = self->now + 1;
         pc->lone = -1;
+        pc->front_until = HBM_LONG_AGO;
     }
     return self->now + 1;
 }

@@ -108,26 +108,46 @@ HBM_INLINE hbm_tick_t earliest_column(const hbm_pc_t *pc, const hbm_device_t *d,
     return is_write ? hbm_earliest_wr(&pc->timing, d, bank) : hbm_earliest_rd(&pc->timing, d, bank);
 }
 
+/* The oldest hit of `set`, which is not empty; two banks with the oldest become the front. */
+HBM_NOINLINE static int64_t oldest_of(hbm_pc_t *pc, const hbm_queue_t *q, uint64_t set)
+{
+    int64_t first = HBM_NEVER, second = HBM_NEVER, third = HBM_NEVER;
+
+    for (uint64_t m = set; m != 0; m &= m - 1) {
+        const int64_t key = q->hit_key[hbm_lowest(m)];
+        third = hbm_min(third, hbm_max(second, key));
+        second = hbm_min(second, hbm_max(first, key));
+        first = hbm_min(first, key);
+    }
+    pc->front[0] = (int32_t)(first & 63);
+    pc->front[1] = (int32_t)(second & 63);
+    pc->front_until = set == q->hit_banks ? third : HBM_LONG_AGO;
+    return first;
+}
+
+/* The oldest legal hit.  Two things spare most searches.  Of streams the same few banks have the oldest hits for a whole row:
+ * the front.  Where rows are used once, the next command is that of the lone bank that is through tRCD. */
 HBM_INLINE bool choose_column(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t, const bool plain, const bool is_write)
 {
     const hbm_scheduler_t *s = self->policies->scheduler;
     const hbm_device_t *d = self->device;
     const hbm_queue_t *q = &pc->queue[is_write];
-    const uint64_t admitted = plain || s->hits == NULL ? q->hit_banks : s->hits(pc, self->policies, is_write);
+    const uint64_t admitted = (plain || s->hits == NULL ? q->hit_banks : s->hits(pc, self->policies, is_write)) & ~pc->blocked;
     int64_t best = HBM_NEVER;
     hbm_tick_t soonest = HBM_NEVER;
 
-    if (plain && pc->lone >= 0 && pc->others_at > t && (admitted & ~pc->blocked & hbm_bit(pc->lone))) {
+    if (plain && pc->lone >= 0 && pc->others_at > t && (admitted & hbm_bit(pc->lone))) {
         soonest = earliest_column(pc, d, pc->lone, is_write);
         best = soonest <= t ? pc->lone : HBM_NEVER; /* a bank is all that is asked for */
         soonest = hbm_min(soonest, pc->others_at);
-    } else {
-        for (uint64_t m = admitted & ~pc->blocked; m != 0; m &= m - 1) {
-            best = hbm_min(best, q->hit_key[hbm_lowest(m)]);
+    } else if (admitted != 0) {
+        best = hbm_min(q->hit_key[pc->front[0]], q->hit_key[pc->front[1]]);
+        if (!plain || best >= pc->front_until || !(admitted & hbm_bit((int)(best & 63)))) {
+            best = oldest_of(pc, q, admitted);
         }
-        if (best != HBM_NEVER && earliest_column(pc, d, (int)(best & 63), is_write) > t) {
+        if (earliest_column(pc, d, (int)(best & 63), is_write) > t) {
             best = HBM_NEVER; /* the oldest is not legal yet: is another? */
-            for (uint64_t m = admitted & ~pc->blocked; m != 0; m &= m - 1) {
+            for (uint64_t m = admitted; m != 0; m &= m - 1) {
                 const int b = hbm_lowest(m);
                 const hbm_tick_t at = earliest_column(pc, d, b, is_write);
                 best = at <= t ? hbm_min(best, q->hit_key[b]) : best;
