@@ -17,6 +17,7 @@
 #include "step_look.h"
 #include "step_row.h"
 #include "step_sleep.h"
+#include "step_stream.h"
 
 int hbm_channel_init(hbm_channel_t *self, const hbm_device_t *device, const hbm_policies_t *policies,
                      const hbm_map_t *map)
@@ -103,17 +104,6 @@ void hbm_channel_wake(hbm_channel_t *self, int pc)
         p->look_at = hbm_min(p->look_at, hbm_feed_from(&p->feed));
     }
 }
-
-/* Lower bounds of the next column and of the next row command. */
-HBM_INLINE hbm_tick_t column_due(const hbm_channel_t *self)
-{
-    return hbm_max(hbm_min(self->pc[0].column_at, self->pc[1].column_at), self->column_free);
-}
-HBM_INLINE hbm_tick_t row_due(const hbm_channel_t *self)
-{
-    return hbm_max(hbm_min(self->pc[0].row_at, self->pc[1].row_at), self->row_free);
-}
-HBM_INLINE hbm_tick_t look_due(const hbm_channel_t *self) { return hbm_min(self->pc[0].look_at, self->pc[1].look_at); }
 
 HBM_INLINE hbm_tick_t next_event(const hbm_channel_t *self)
 {
@@ -254,6 +244,9 @@ HBM_INLINE bool visit_plain(hbm_channel_t *self)
     }
     if (issued != NULL) {
         look_ahead(self, issued, t);
+        if ((self->pc[0].lone & self->pc[1].lone) < 0 && !self->window_binds) {
+            stream(self);
+        }
     }
     return true;
 }
