@@ -30,6 +30,38 @@ HBM_INLINE hbm_tick_t next_column(hbm_pc_t *pc, const hbm_device_t *d, int bank,
     return hbm_rising(hbm_max(t + d->CCDS, soonest));
 }
 
+HBM_INLINE void count_write(hbm_channel_t *self, hbm_pc_t *pc, int bank, const hbm_entry_t *e, hbm_tick_t t,
+                            const bool plain)
+{
+    pc->filter[hbm_filter_slot(bank, e->row, e->column)]--;
+    pc->counters.n_wr++;
+    pc->bank[bank].n_wr++;
+    if (plain || self->epochs != NULL) {
+        hbm_epochs_add(self->epochs, t, HBM_EPOCH_WRITE);
+    }
+}
+
+HBM_INLINE void count_read(hbm_channel_t *self, hbm_pc_t *pc, int bank, const hbm_entry_t *e, hbm_tick_t t,
+                           hbm_tick_t done, const bool plain)
+{
+    const hbm_tick_t latency = done - e->since;
+
+    pc->counters.n_rd++;
+    pc->bank[bank].n_rd++;
+    pc->counters.read_latency_ticks_sum += latency;
+    pc->counters.read_latency_ticks_max = hbm_max(pc->counters.read_latency_ticks_max, latency);
+    if (plain || self->histogram != NULL) {
+        self->histogram[hbm_bucket(latency)]++;
+    }
+    if (self->tally != NULL) {
+        hbm_operation_result_t *operation = &self->tally[e->tag];
+        operation->end_tick = hbm_max(operation->end_tick, done);
+    }
+    if (plain || self->epochs != NULL) {
+        hbm_epochs_add(self->epochs, t, HBM_EPOCH_READ);
+    }
+}
+
 /* What a column command does.  `plain` and `is_write` are constants where this is called, so that the compiler makes one
  * lean version of each; see is_plain. */
 HBM_INLINE void issue_column(hbm_channel_t *self, hbm_pc_t *pc, int bank, hbm_tick_t t, const bool plain,
@@ -44,35 +76,19 @@ HBM_INLINE void issue_column(hbm_channel_t *self, hbm_pc_t *pc, int bank, hbm_ti
     hbm_account_column(pc, d, bank, is_write, t);
     if (is_write) {
         hbm_issue_wr(&pc->timing, d, bank, t);
-        pc->filter[hbm_filter_slot(bank, e->row, e->column)]--;
-        pc->counters.n_wr++;
-        pc->bank[bank].n_wr++;
+        count_write(self, pc, bank, e, t, plain);
     } else {
-        const hbm_tick_t latency = done - e->since;
         hbm_issue_rd(&pc->timing, d, bank, t);
-        pc->counters.n_rd++;
-        pc->bank[bank].n_rd++;
-        pc->counters.read_latency_ticks_sum += latency;
-        pc->counters.read_latency_ticks_max = hbm_max(pc->counters.read_latency_ticks_max, latency);
+        count_read(self, pc, bank, e, t, done, plain);
         if (self->window_binds) {
             if (HBM_UNLIKELY(pc->flight_tail - pc->flight_head > pc->flight_mask)) {
                 retire(pc, t); /* the ring holds all that can really be in flight */
             }
             pc->flight[pc->flight_tail++ & pc->flight_mask] = done + self->policies->config.host_ticks;
         }
-        if (plain || self->histogram != NULL) {
-            self->histogram[hbm_bucket(latency)]++;
+        if (HBM_UNLIKELY(pc->n_ending > 0)) {
+            read_issued(self, pc, e->tag);
         }
-        if (self->tally != NULL) {
-            hbm_operation_result_t *operation = &self->tally[e->tag];
-            operation->end_tick = hbm_max(operation->end_tick, done);
-            if (HBM_UNLIKELY(pc->n_ending > 0)) {
-                read_issued(self, pc, e->tag);
-            }
-        }
-    }
-    if (plain || self->epochs != NULL) {
-        hbm_epochs_add(self->epochs, t, is_write ? HBM_EPOCH_WRITE : HBM_EPOCH_READ);
     }
     if (!plain) {
         complete(pc, e->tag, done, false);
