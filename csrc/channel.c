@@ -17,7 +17,6 @@
 #include "step_look.h"
 #include "step_row.h"
 #include "step_sleep.h"
-#include "step_stream.h"
 
 int hbm_channel_init(hbm_channel_t *self, const hbm_device_t *device, const hbm_policies_t *policies,
                      const hbm_map_t *map)
@@ -144,6 +143,8 @@ HBM_INLINE void visit_row(hbm_channel_t *self, hbm_tick_t t, const bool plain)
         (plain ? row_plain : row_full)(self, second, t);
     }
 }
+
+#include "step_stream.h"
 
 static void visit_full(hbm_channel_t *self, hbm_tick_t t)
 {

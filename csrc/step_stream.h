@@ -7,12 +7,12 @@
 
 #include "step_column.h"
 
-/* The next request of the feed may be taken by t, is a read, and is not forwarded from a waiting write. */
-HBM_INLINE bool offers_read(const hbm_pc_t *pc, hbm_tick_t t)
+/* The next request of the feed is a read that is not forwarded from a waiting write. */
+HBM_INLINE bool offers_read(const hbm_pc_t *pc)
 {
     const hbm_feed_t *f = &pc->feed;
 
-    return f->valid && !f->is_write && hbm_max(f->arrival, f->open_at) <= t &&
+    return f->valid && !f->is_write &&
            (pc->queue[HBM_WRITE].count == 0 || pc->filter[hbm_filter_slot(f->bank, f->row, f->column)] == 0);
 }
 
@@ -71,10 +71,8 @@ HBM_INLINE bool stream_one(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t, cons
     hbm_entry_t *e;
     uint16_t slot;
 
-    if (bank < 0 || pc->lone >= 0 || pc->n_ending > 0 || hbm_queue_last_hit(q, bank) ||
-        !hbm_queue_full(&pc->queue[HBM_READ]) || (is_write ? q->count - 1 <= self->policies->config.write_low
-                                                           : to->head == HBM_NIL) ||
-        !offers_read(pc, t + 2) || !hbm_refresh_quiet(&pc->refresh, t + 2)) {
+    if (bank < 0 || hbm_queue_last_hit(q, bank) || hbm_max(f->arrival, f->open_at) > t + 2 ||
+        (is_write ? q->count - 1 <= self->policies->config.write_low : to->head == HBM_NIL)) {
         return false;
     }
     slot = q->hits[bank].head;
@@ -91,9 +89,6 @@ HBM_INLINE bool stream_one(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t, cons
         q->hit_key[bank] = q->entry[e->next].key;
         replace(pc, q, to, slot, t + 2);
         hbm_feed_step(&pc->feed);
-        if (HBM_UNLIKELY(pc->feed.gone != 0)) {
-            last_accepted(self, pc);
-        }
     }
     pc->last_use[bank] = t;
     pc->column_at = hbm_rising(t + d->CCDS);
@@ -104,22 +99,55 @@ HBM_INLINE bool stream_one(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t, cons
     return true;
 }
 
-/* Goes on for as long as the channel does nothing but read streams. */
+/* What stays as it is while stream_one goes on. */
+static bool streams(const hbm_pc_t *pc, hbm_tick_t t)
+{
+    return offers_read(pc) && hbm_queue_full(&pc->queue[HBM_READ]) && pc->n_ending == 0 &&
+           hbm_refresh_quiet(&pc->refresh, t);
+}
+
+/* Goes on for as long as the channel does little but stream. */
 HBM_NOINLINE static void stream(hbm_channel_t *self)
 {
+    const bool simple[HBM_MAX_PC] = {streams(&self->pc[0], self->now), streams(&self->pc[1], self->now)};
+    hbm_tick_t row = row_due(self), until = hbm_min(look_due(self), self->stop) - 2;
+
     for (;;) {
         const hbm_tick_t t = column_due(self);
         hbm_pc_t *const first = self->column_first, *const pc = first->column_at <= t ? first : first->other;
+        bool changed = false;
 
-        if (row_near(self) <= t + 1 || look_due(self) <= t + 2 || t + 2 >= self->stop || (t & 1) != 0 ||
-            !(pc->direction == HBM_READ ? stream_one(self, pc, t, false) : stream_one(self, pc, t, true))) {
+        if (hbm_min(row, t) >= until || (t & 1) != 0 || !simple[pc->index]) {
             return;
         }
-        if (!pc->feed.valid) {
-            return;
+        if (row < t) {
+            self->now = row;
+            visit_row(self, row, true);
+            changed = true;
+        } else {
+            if ((row <= t + 1 && pc->row_at <= t + 1) ||
+                !(pc->direction == HBM_READ ? stream_one(self, pc, t, false) : stream_one(self, pc, t, true))) {
+                return;
+            }
+            if (HBM_UNLIKELY(pc->feed.gone != 0)) {
+                last_accepted(self, pc);
+                changed = true;
+            }
+            if (!offers_read(pc)) {
+                look(self, pc, t + 2, true); /* what comes next may be accepted too */
+                changed = true;
+            }
+            if (row <= t) {
+                visit_row(self, t, true);
+                changed = true;
+            }
         }
-        if (!offers_read(pc, HBM_NEVER)) {
-            look(self, pc, t + 2, true); /* what comes next may be accepted too */
+        if (changed) {
+            if (!streams(pc, self->now)) {
+                return;
+            }
+            row = row_due(self);
+            until = hbm_min(look_due(self), self->stop) - 2;
         }
     }
 }
