@@ -18,9 +18,17 @@ typedef struct {
     uint16_t column;
 } hbm_local_step_t;
 
+/* A piece as hbm_map_spot takes it. */
+typedef struct {
+    uint64_t weight; /* what a one adds to a packed spot */
+    uint32_t radix;
+    uint32_t shift;  /* its log2, 0 where it is not a power of two */
+} hbm_spot_piece_t;
+
 struct hbm_map {
     hbm_piece_t piece[HBM_MAX_PIECES];
     uint8_t shift[HBM_MAX_PIECES]; /* log2 of the radix, 0 where it is not a power of two */
+    hbm_spot_piece_t spot_piece[HBM_MAX_PIECES];
     hbm_xor_t xor_term[HBM_MAX_XORS];
     int32_t n_pieces;
     int32_t n_xors;
@@ -28,6 +36,7 @@ struct hbm_map {
     int32_t flat_weight[8]; /* flat bank = sum field * weight; 0 for the others */
     uint64_t n_bursts;
     int64_t burst_bytes;
+    int32_t burst_shift;  /* its log2, -1 where it is not a power of two */
     int32_t n_pc;         /* pseudo-channels of the whole system */
 
     /* Interleaved form: low local pieces, then all of stack/channel/pseudo-channel, then high local pieces, with XORs
@@ -67,6 +76,11 @@ typedef struct {
     int32_t row;
     int32_t column;
 } hbm_block_t;
+
+HBM_INLINE uint64_t hbm_map_burst(const hbm_map_t *self, uint64_t address)
+{
+    return self->burst_shift >= 0 ? address >> self->burst_shift : address / (uint64_t)self->burst_bytes;
+}
 
 hbm_place_t hbm_map_place(const hbm_map_t *self, uint64_t burst);
 hbm_spot_t hbm_map_spot(const hbm_map_t *self, uint64_t burst);

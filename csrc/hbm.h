@@ -65,6 +65,10 @@ HBM_API const char *hbm_strerror(int code);
 HBM_API const char *hbm_error_name(int code);
 HBM_API int hbm_error_count(void);
 
+/* ---- this build: what compiled it, and which SIMD it uses on this machine ("avx512", "avx2" or "plain") ---- */
+HBM_API const char *hbm_build(void);
+HBM_API const char *hbm_simd(void);
+
 /* ---- device: values in the order of hbm_device_field_name(0..n-1) ---- */
 typedef struct hbm_device hbm_device_t;
 HBM_API int32_t hbm_device_n_fields(void);
@@ -143,6 +147,8 @@ typedef struct {
     int32_t power;        /* as scheduler, page and refresh */
     int64_t power_down_ticks;   /* idle time before power-down */
     int64_t self_refresh_ticks; /* and before self-refresh */
+    int64_t log_from_tick; /* log_commands: only commands at log_from_tick <= tick < log_to_tick; */
+    int64_t log_to_tick;   /* 0: to the end */
 } hbm_policy_t;
 
 /* ---- system: all channels of all stacks ---- */
@@ -268,6 +274,9 @@ HBM_API void hbm_system_histogram(const hbm_system_t *self, uint64_t *out);
 HBM_API int64_t hbm_system_epochs(const hbm_system_t *self, int64_t *epoch_ticks);
 /* 4 rows (bytes read, bytes written, ACT, REF) of n epochs. */
 HBM_API int hbm_system_epoch_table(hbm_system_t *self, int64_t n, int64_t *out);
+/* 5 rows of n epochs: ticks of all pseudo-channels in active standby, precharged standby, active power-down, precharged
+ * power-down, self-refresh; complete after hbm_system_finish. */
+HBM_API int hbm_system_epoch_states(hbm_system_t *self, int64_t n, int64_t *out);
 HBM_API int64_t hbm_system_n_commands(const hbm_system_t *self);
 /* Copies commands [first, first + n) of the log ordered by stack, channel, tick. */
 HBM_API void hbm_system_commands(const hbm_system_t *self, int64_t first, int64_t n, hbm_command_t *out);

@@ -73,26 +73,29 @@ void hbm_queue_close_row(hbm_queue_t *self, int bank)
 
 void hbm_queue_open_row(hbm_queue_t *self, int bank, int32_t row)
 {
-    uint16_t slot = self->others[bank].head;
+    const uint16_t first = self->others[bank].head;
+    uint16_t slot = first, last = HBM_NIL;
 
-    if (slot == HBM_NIL) {
-        return;
+    /* Most often those that want the row are the oldest, and the rest stays as it is. */
+    while (slot != HBM_NIL && self->entry[slot].row == row) {
+        last = slot;
+        slot = self->entry[slot].next;
     }
-    if (self->entry[slot].next == HBM_NIL) { /* most often there is just the one */
-        if (self->entry[slot].row == row) {
-            self->hits[bank] = self->others[bank];
-            self->hit_key[bank] = self->other_key[bank];
-            self->hit_banks |= hbm_bit(bank);
-            self->others[bank].head = HBM_NIL;
-            self->other_key[bank] = HBM_NEVER;
-            self->other_banks &= ~hbm_bit(bank);
+    self->others[bank].head = slot;
+    if (last != HBM_NIL) {
+        self->hits[bank] = (hbm_list_t){first, last};
+        self->entry[last].next = HBM_NIL;
+    }
+    for (uint16_t kept = slot; slot != HBM_NIL;) {
+        hbm_entry_t *e = &self->entry[slot];
+        const uint16_t next = e->next;
+        if (e->row == row) {
+            self->entry[kept].next = next;
+            self->others[bank].tail = self->others[bank].tail == slot ? kept : self->others[bank].tail;
+            list_append(self, &self->hits[bank], slot);
+        } else {
+            kept = slot;
         }
-        return;
-    }
-    self->others[bank].head = HBM_NIL;
-    while (slot != HBM_NIL) {
-        const uint16_t next = self->entry[slot].next;
-        list_append(self, self->entry[slot].row == row ? &self->hits[bank] : &self->others[bank], slot);
         slot = next;
     }
     set_heads(self, bank);

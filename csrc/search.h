@@ -22,7 +22,8 @@ HBM_INLINE hbm_found_t hbm_found_of(int64_t key, hbm_tick_t later, bool several,
     return (hbm_found_t){key, several ? now : later};
 }
 
-/* The same, bank by bank: the fastest where the set has but a few. */
+/* The same, bank by bank: the fastest where the set has but a few.  No branch but the loop's: which banks are ready is hard
+ * to predict. */
 HBM_INLINE hbm_found_t hbm_search_few(const hbm_tick_t *ready_at, const int64_t *key, uint64_t set, hbm_tick_t now)
 {
     int64_t best = HBM_NEVER;
@@ -32,10 +33,10 @@ HBM_INLINE hbm_found_t hbm_search_few(const hbm_tick_t *ready_at, const int64_t 
     for (; set != 0; set &= set - 1) {
         const int b = hbm_lowest(set);
         const hbm_tick_t at = ready_at[b];
-        const bool ready = at <= now;
-        n_ready += ready;
-        later = !ready && at < later ? at : later;
-        best = ready && key[b] < best ? key[b] : best;
+        const int64_t k = key[b], late = -(int64_t)(at > now); /* all ones or zero */
+        n_ready += 1 + (int)late;
+        best = hbm_min(best, k | (late & HBM_NEVER));
+        later = hbm_min(later, (at & late) | (HBM_NEVER & ~late));
     }
     return hbm_found_of(best, later, n_ready > 1, now);
 }

@@ -18,11 +18,12 @@ HBM_INLINE void charge_first(hbm_channel_t *self, hbm_entry_t *e, int64_t *count
     }
 }
 
-static void issue_act(hbm_channel_t *self, hbm_pc_t *pc, int bank, hbm_tick_t t)
+HBM_INLINE void issue_act(hbm_channel_t *self, hbm_pc_t *pc, int bank, hbm_tick_t t, const bool plain)
 {
     const hbm_device_t *d = self->device;
     hbm_entry_t *e = hbm_queue_first_other(&pc->queue[pc->direction], bank);
     const int32_t row = e->row;
+    hbm_tick_t ok;
 
     if (!e->counted) {
         charge_first(self, e, &pc->counters.row_misses, offsetof(hbm_operation_result_t, row_misses));
@@ -33,44 +34,50 @@ static void issue_act(hbm_channel_t *self, hbm_pc_t *pc, int bank, hbm_tick_t t)
                     self->policies->refresh->per_bank ? d->RFCpb : d->RFCab,
                     hbm_max(e->since, pc->account.direction_since), t);
     hbm_issue_act(&pc->timing, d, bank, t);
+    ok = pc->direction == HBM_READ ? pc->timing.rd_ok[bank] : pc->timing.wr_ok[bank];
     if (pc->open == 0) {
-        hbm_power_spend(pc, t);
+        hbm_power_spend(pc, self->epochs, t);
     }
     pc->open |= hbm_bit(bank);
     pc->open_row[bank] = row;
     pc->columns_since_act[bank] = 0;
     pc->last_use[bank] = t;
-    hbm_queue_open_row(&pc->queue[HBM_READ], bank, row);
-    hbm_queue_open_row(&pc->queue[HBM_WRITE], bank, row);
+    if (pc->queue[HBM_READ].other_banks & hbm_bit(bank)) {
+        hbm_queue_open_row(&pc->queue[HBM_READ], bank, row);
+    }
+    if (pc->queue[HBM_WRITE].other_banks & hbm_bit(bank)) {
+        hbm_queue_open_row(&pc->queue[HBM_WRITE], bank, row);
+    }
+    pc->front_until = hbm_min(pc->front_until, pc->queue[pc->direction].hit_key[bank]);
     pc->counters.n_act++;
     pc->bank[bank].n_act++;
     if (d->RAAIMT > 0) {
         pc->refresh.raa[bank]++;
         pc->look_at = hbm_min(pc->look_at, t + 2);
     }
-    pc->column_at = hbm_min(
-        pc->column_at, hbm_rising(pc->direction == HBM_READ ? pc->timing.rd_ok[bank] : pc->timing.wr_ok[bank]));
+    pc->others_at = hbm_min(pc->others_at, ok);
+    pc->column_at = hbm_min(pc->column_at, hbm_rising(ok));
     pc->act_at = hbm_rising(hbm_max(pc->act_at, hbm_act_common(&pc->timing, d)));
-    if (self->policies->page->closes) {
+    if (!plain && self->policies->page->closes) {
         pc->page_at = hbm_min(pc->page_at, t + 1);
     }
-    if (self->epochs != NULL) {
+    if (plain || self->epochs != NULL) {
         hbm_epochs_add(self->epochs, t, HBM_EPOCH_ACT);
     }
-    if (HBM_UNLIKELY(self->log.on)) {
+    if (!plain && self->log.on) {
         log_command(self, pc, HBM_CMD_ACT, bank, row, 0, t);
     }
     self->row_free = t + d->act_ticks;
 }
 
-static void issue_precharge(hbm_channel_t *self, hbm_pc_t *pc, int bank, hbm_tick_t t)
+HBM_INLINE void issue_precharge(hbm_channel_t *self, hbm_pc_t *pc, int bank, hbm_tick_t t, const bool plain)
 {
     hbm_issue_pre(&pc->timing, self->device, bank, t);
-    close_bank(pc, bank, t, t);
+    close_bank(self, pc, bank, t, t);
     pc->pre_at = hbm_max(pc->pre_at, pc->timing.pre_any);
     want_activate(pc, bank, t + 1);
     pc->counters.n_pre_pb++;
-    if (HBM_UNLIKELY(self->log.on)) {
+    if (!plain && self->log.on) {
         log_command(self, pc, HBM_CMD_PREPB, bank, 0, 0, t);
     }
     self->row_free = t + self->device->row_ticks;
@@ -84,12 +91,12 @@ static void issue_refresh(hbm_channel_t *self, hbm_pc_t *pc, int command, int ba
     pc->refresh_at = t + 1; /* a precharge is followed by the refresh itself, a refresh perhaps by the next */
     switch (command) {
     case HBM_CMD_PREPB:
-        issue_precharge(self, pc, bank, t);
+        issue_precharge(self, pc, bank, t, false);
         return;
     case HBM_CMD_PREAB:
         for (uint64_t m = pc->open; m != 0; m &= m - 1) {
             hbm_issue_pre(&pc->timing, d, hbm_lowest(m), t);
-            close_bank(pc, hbm_lowest(m), t, t);
+            close_bank(self, pc, hbm_lowest(m), t, t);
         }
         pc->counters.n_pre_ab++;
         break;
@@ -163,13 +170,19 @@ static int idle_row(const hbm_channel_t *self, const hbm_pc_t *pc, hbm_tick_t t,
     return bank;
 }
 
+HBM_INLINE uint64_t banks_of_group(const hbm_device_t *d, int group)
+{
+    return hbm_low_bits((int)d->banks_per_group) << (group * d->banks_per_group);
+}
+
 /* Banks of `set` that tRRDL still holds back at t; lowers *soonest to when the first of them is let go. */
-static uint64_t held_groups(const hbm_pc_t *pc, const hbm_device_t *d, uint64_t set, hbm_tick_t t, hbm_tick_t *soonest)
+HBM_NOINLINE static uint64_t held_groups(const hbm_pc_t *pc, const hbm_device_t *d, uint64_t set, hbm_tick_t t,
+                                         hbm_tick_t *soonest)
 {
     uint64_t held = 0;
 
     for (int g = 0; g < d->groups; g++) {
-        const uint64_t banks = set & (hbm_low_bits((int)d->banks_per_group) << (g * d->banks_per_group));
+        const uint64_t banks = set & banks_of_group(d, g);
         if (pc->timing.act_group[g] > t && banks != 0) {
             held |= banks;
             *soonest = hbm_min(*soonest, pc->timing.act_group[g]);
@@ -178,9 +191,24 @@ static uint64_t held_groups(const hbm_pc_t *pc, const hbm_device_t *d, uint64_t 
     return held;
 }
 
+/* The same; most often it is only the group of the last ACT. */
+HBM_INLINE uint64_t held_banks(const hbm_pc_t *pc, const hbm_device_t *d, uint64_t set, hbm_tick_t t,
+                               hbm_tick_t *soonest)
+{
+    const int group = pc->timing.held_group;
+    const hbm_tick_t until = pc->timing.act_group[group];
+    const uint64_t held = set & banks_of_group(d, group) & (UINT64_C(0) - (until > t));
+
+    if (HBM_UNLIKELY(pc->timing.act_groups > t)) {
+        return held_groups(pc, d, set, t, soonest);
+    }
+    *soonest = held != 0 ? hbm_min(*soonest, until) : *soonest;
+    return held;
+}
+
 /* The oldest entry whose ACT may go at even t: its key, or HBM_NEVER with act_at moved on.  *next: when the first of the
  * other candidates may follow, as far as its bank's own rules go. */
-static int64_t find_act(hbm_channel_t *self, hbm_pc_t *pc, uint64_t others, hbm_tick_t t, hbm_tick_t *next)
+HBM_INLINE int64_t find_act(hbm_channel_t *self, hbm_pc_t *pc, uint64_t others, hbm_tick_t t, hbm_tick_t *next)
 {
     const hbm_device_t *d = self->device;
     const hbm_queue_t *q = &pc->queue[pc->direction];
@@ -196,7 +224,7 @@ static int64_t find_act(hbm_channel_t *self, hbm_pc_t *pc, uint64_t others, hbm_
     if (d->RAAIMT > 0) {
         closed &= below_raammt(pc, d);
     }
-    held = pc->timing.act_groups > t ? held_groups(pc, d, closed, t, &soonest) : 0;
+    held = held_banks(pc, d, closed, t, &soonest);
     if (q->count <= FEW) {
         found = hbm_search_few(pc->timing.act_ok, q->other_key, closed & ~held, t);
     } else {
@@ -210,11 +238,12 @@ static int64_t find_act(hbm_channel_t *self, hbm_pc_t *pc, uint64_t others, hbm_
 }
 
 /* Likewise for the PREpb of a row conflict. */
-static int64_t find_pre(hbm_channel_t *self, hbm_pc_t *pc, uint64_t others, hbm_tick_t t, hbm_tick_t *next)
+HBM_INLINE int64_t find_pre(hbm_channel_t *self, hbm_pc_t *pc, uint64_t others, hbm_tick_t t, hbm_tick_t *next,
+                            const bool plain)
 {
     const hbm_scheduler_t *s = self->policies->scheduler;
     const hbm_queue_t *q = &pc->queue[pc->direction];
-    const uint64_t hits = s->hits == NULL ? q->hit_banks : s->hits(pc, self->policies, pc->direction);
+    const uint64_t hits = plain || s->hits == NULL ? q->hit_banks : s->hits(pc, self->policies, pc->direction);
     const uint64_t conflicts = others & pc->open & ~hits;
     hbm_found_t found;
 
@@ -254,68 +283,80 @@ static bool try_refresh(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t)
 
 /* A REFpb or RFMpb waits for other banks only (tRRD, tFAW): without precedence ACTs, which are legal two ticks before it,
  * would keep it waiting for ever. */
-static bool refresh_holds(const hbm_pc_t *pc, hbm_tick_t t)
+HBM_INLINE bool refresh_holds(const hbm_pc_t *pc, hbm_tick_t t)
 {
-    const int bank = pc->refresh.target;
-    return bank != HBM_REFRESH_NO_TARGET && !(pc->open & hbm_bit(bank)) && pc->timing.ref_ok[bank] <= t;
+    const int bank = pc->refresh.target & (HBM_MAX_BANKS - 1);
+    return (pc->refresh.target != HBM_REFRESH_NO_TARGET) & ((pc->open & hbm_bit(bank)) == 0) &
+           (pc->timing.ref_ok[bank] <= t);
 }
 
-static bool try_row(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t)
+/* Class 2: the oldest entry whose ACT or PREpb may go. */
+HBM_INLINE bool try_entries(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t, bool act_due, bool pre_due,
+                            const bool plain)
 {
     const hbm_scheduler_t *s = self->policies->scheduler;
-    const bool even = (t & 1) == 0, pre_edge = even || self->device->pre_any_edge;
+    hbm_queue_t *q = &pc->queue[pc->direction];
+    const uint64_t others =
+        (plain || s->others == NULL ? q->other_banks : s->others(pc, self->policies, pc->direction)) & ~pc->blocked;
     int64_t act = HBM_NEVER, pre = HBM_NEVER;
     hbm_tick_t next_act = HBM_NEVER, next_pre = HBM_NEVER;
-    bool issued = true;
 
-    if (pc->refresh_at <= t && try_refresh(self, pc, t)) {
-        goto out;
-    }
-    if (pc->act_at <= t || pc->pre_at <= t) {
-        hbm_queue_t *q = &pc->queue[pc->direction];
-        const uint64_t others =
-            (s->others == NULL ? q->other_banks : s->others(pc, self->policies, pc->direction)) & ~pc->blocked;
-        if (pc->act_at <= t && even) {
-            if (refresh_holds(pc, t)) {
-                pc->act_at = t + 2;
-            } else {
-                act = find_act(self, pc, others, t, &next_act);
-            }
-        }
-        if (pc->pre_at <= t && pre_edge) {
-            pre = find_pre(self, pc, others, t, &next_pre);
-        }
-        if (act < pre) {
-            pc->act_at = next_act;
-            issue_act(self, pc, (int)(act & 63), t);
-            goto out;
-        }
-        if (pre != HBM_NEVER) {
-            hbm_entry_t *e = hbm_queue_first_other(q, (int)(pre & 63));
-            if (!e->counted) {
-                charge_first(self, e, &pc->counters.row_conflicts, offsetof(hbm_operation_result_t, row_conflicts));
-            }
-            pc->pre_at = next_pre;
-            issue_precharge(self, pc, (int)(pre & 63), t);
-            goto out;
+    if (act_due) {
+        if (refresh_holds(pc, t)) {
+            pc->act_at = t + 2;
+        } else {
+            act = find_act(self, pc, others, t, &next_act);
         }
     }
-    if (pc->page_at <= t) {
-        hbm_tick_t soonest = HBM_NEVER;
-        const int bank =
-            self->policies->page->closes ? idle_row(self, pc, pre_edge ? t : HBM_LONG_AGO * 2, &soonest) : -1;
-        if (bank >= 0) {
-            issue_precharge(self, pc, bank, t);
-            goto out;
+    if (pre_due) {
+        pre = find_pre(self, pc, others, t, &next_pre, plain);
+    }
+    if (act < pre) {
+        pc->act_at = next_act;
+        issue_act(self, pc, (int)(act & 63), t, plain);
+        return true;
+    }
+    if (pre != HBM_NEVER) {
+        hbm_entry_t *e = hbm_queue_first_other(q, (int)(pre & 63));
+        if (!e->counted) {
+            charge_first(self, e, &pc->counters.row_conflicts, offsetof(hbm_operation_result_t, row_conflicts));
         }
-        pc->page_at = hbm_max(soonest, t + 1);
+        pc->pre_at = next_pre;
+        issue_precharge(self, pc, (int)(pre & 63), t, plain);
+        return true;
     }
-    issued = false;
-out:
-    if (issued) {
-        self->row_first = pc->other;
+    return false;
+}
+
+/* Class 3: rows that the page policy closes. */
+HBM_NOINLINE static bool try_page(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t, bool pre_edge)
+{
+    hbm_tick_t soonest = HBM_NEVER;
+    const int bank =
+        self->policies->page->closes ? idle_row(self, pc, pre_edge ? t : HBM_LONG_AGO * 2, &soonest) : -1;
+
+    if (bank >= 0) {
+        issue_precharge(self, pc, bank, t, false);
+        return true;
     }
-    pc->row_at = hbm_min(hbm_min(pc->refresh_at, pc->page_at), pc->pre_at);
+    pc->page_at = hbm_max(soonest, t + 1);
+    return false;
+}
+
+HBM_INLINE bool try_row(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t, const bool plain)
+{
+    const bool even = (t & 1) == 0, pre_edge = even | (self->device->pre_any_edge != 0);
+    bool issued = pc->refresh_at <= t && try_refresh(self, pc, t);
+
+    if (!issued) {
+        const bool act_due = even & (pc->act_at <= t), pre_due = pre_edge & (pc->pre_at <= t);
+        issued = (act_due | pre_due) && try_entries(self, pc, t, act_due, pre_due, plain);
+    }
+    if (!plain && !issued && pc->page_at <= t) {
+        issued = try_page(self, pc, t, pre_edge);
+    }
+    self->row_first = issued ? pc->other : self->row_first;
+    pc->row_at = hbm_min(plain ? pc->refresh_at : hbm_min(pc->refresh_at, pc->page_at), pc->pre_at);
     pc->row_at = hbm_min(hbm_max(pc->row_at, t + 1), hbm_rising(hbm_max(pc->act_at, t + 1)));
     return issued;
 }

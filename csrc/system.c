@@ -146,7 +146,7 @@ static int run_part(void *context, int32_t worker, int32_t item)
 
 void hbm_system_touch(hbm_system_t *self, int32_t pc)
 {
-    const int32_t channel = pc / (int32_t)self->device.pseudo_channels;
+    const int32_t channel = pc >> ((int32_t)self->device.pseudo_channels - 1); /* of one or two */
     if (!self->is_touched[channel]) {
         self->is_touched[channel] = 1;
         self->touched[self->n_touched++] = channel;
@@ -189,20 +189,20 @@ int hbm_system_run_parts(hbm_system_t *self) { return run_touched(self, run_part
 int hbm_system_offer(hbm_system_t *self, const uint64_t *address, const uint8_t *is_write, const int64_t *tick,
                         int64_t n, bool wrap, int64_t *bad)
 {
-    const uint64_t burst_bytes = (uint64_t)self->device.burst_bytes;
+    const uint64_t capacity = hbm_map_capacity_bytes(&self->map);
 
     *bad = -1;
     if (self->finished || n < 0 || n > INT32_MAX) {
         return HBM_ERR_BAD_ARGUMENT;
     }
     for (int64_t i = 0; i < n; i++) {
-        if (address[i] / burst_bytes >= self->map.n_bursts && !wrap) {
+        if (address[i] >= capacity && !wrap) {
             *bad = i;
             return HBM_ERR_ADDRESS;
         }
     }
     for (int64_t i = 0; i < n; i++) {
-        const uint64_t burst = address[i] / burst_bytes;
+        const uint64_t burst = hbm_map_burst(&self->map, address[i]);
         const hbm_spot_t spot =
             hbm_map_spot(&self->map, burst < self->map.n_bursts ? burst : burst % self->map.n_bursts);
         const hbm_request_t request = {tick != NULL ? tick[i] : HBM_LONG_AGO, spot.bank, spot.row, spot.column,
@@ -247,7 +247,7 @@ static int advance_one(void *context, int32_t worker, int32_t item)
 
     ret = hbm_channel_advance(channel, finish->end);
     for (int p = 0; p < channel->n_pc; p++) {
-        hbm_pc_settle(&channel->pc[p], channel->device, finish->end);
+        hbm_pc_settle(&channel->pc[p], channel->device, channel->epochs, finish->end);
     }
     return ret;
 }

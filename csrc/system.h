@@ -56,8 +56,8 @@ struct hbm_system {
 
 HBM_INLINE hbm_pc_t *hbm_system_pc(hbm_system_t *self, int32_t pc)
 {
-    const int32_t n = (int32_t)self->device.pseudo_channels;
-    return &self->channel[pc / n].pc[pc % n];
+    const int32_t more = (int32_t)self->device.pseudo_channels - 1; /* 0 or 1 */
+    return &self->channel[pc >> more].pc[pc & more];
 }
 
 /* The channel of pseudo-channel `pc` takes part in the next run. */

@@ -25,7 +25,7 @@ typedef struct {
     hbm_tick_t rd_same_sid;
     hbm_tick_t rd_other_sid;
     /* whole pseudo-channel */
-    hbm_tick_t act_groups; /* the latest of act_group: from here on no group holds an ACT back */
+    hbm_tick_t act_groups; /* no group but the one held last holds an ACT back from here on */
     hbm_tick_t wr_any;
     hbm_tick_t act_any;
     hbm_tick_t pre_any;
@@ -34,6 +34,7 @@ typedef struct {
     hbm_tick_t window[4]; /* reference edges of the last four ACT or REFpb */
     int32_t window_at;    /* the oldest of them */
     int32_t rd_sid;       /* the SID read last */
+    int32_t held_group;   /* the group held last: of the last ACT, REFpb or RFMpb */
 } hbm_timing_t;
 
 HBM_INLINE void hbm_timing_init(hbm_timing_t *self)
@@ -44,14 +45,11 @@ HBM_INLINE void hbm_timing_init(hbm_timing_t *self)
     }
     self->window_at = 0;
     self->rd_sid = 0;
+    self->held_group = 0;
 }
 
-HBM_INLINE void hbm_push(hbm_tick_t *at, hbm_tick_t t)
-{
-    if (*at < t) {
-        *at = t;
-    }
-}
+/* Always stores, because whether it must is hard to predict. */
+HBM_INLINE void hbm_push(hbm_tick_t *at, hbm_tick_t t) { *at = hbm_max(*at, t); }
 
 /* ---- asking: rules only; edges and buses are the caller's (hbm_rising, bus free ticks) ---- */
 
@@ -102,8 +100,11 @@ HBM_INLINE void hbm_window_push(hbm_timing_t *s, hbm_tick_t reference)
 /* No ACT in the bank's group before t. */
 HBM_INLINE void hbm_hold_group(hbm_timing_t *s, const hbm_device_t *d, int b, hbm_tick_t t)
 {
-    hbm_push(&s->act_group[d->group_of[b]], t);
-    hbm_push(&s->act_groups, t);
+    const int32_t g = d->group_of[b];
+
+    s->act_groups = hbm_max(s->act_groups, g == s->held_group ? HBM_LONG_AGO : s->act_group[s->held_group]);
+    s->held_group = g;
+    hbm_push(&s->act_group[g], t);
 }
 
 HBM_INLINE void hbm_issue_act(hbm_timing_t *s, const hbm_device_t *d, int b, hbm_tick_t t)

@@ -49,6 +49,8 @@ class CoreSystem:
         command_log: bool,
         epoch_ticks: int,
         skip: bool = True,
+        log_from_tick: int = 0,
+        log_to_tick: int = 0,
     ) -> None: ...
     def set_l2(self, size_bytes: int, line_bytes: int, ways: int) -> None: ...
     def set_classes(

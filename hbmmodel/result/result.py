@@ -9,23 +9,28 @@ from __future__ import annotations
 import html
 import importlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hbmmodel.errors import HbmArgumentError, HbmInternalError
+from hbmmodel.result.banks import bank_table
 from hbmmodel.result.energy import energy_model, energy_table, no_energy
 from hbmmodel.result.histogram import Histogram
 from hbmmodel.result.power_states import counts_power, power_states
+from hbmmodel.result.sparkline import sparkline
 from hbmmodel.result.summary import COUNTERS, LOST, POWER_STATES, Number, summarise
 from hbmmodel.result.table import Table
 from hbmmodel.result.temperature import cells_table, temperature_table
 from hbmmodel.result.traffic import no_traffic, traffic_table
 from hbmmodel.system import System
+
+if TYPE_CHECKING:
+    from hbmmodel.plot import Plots
 
 __all__ = ["Result"]
 
@@ -36,13 +41,22 @@ REPORTS = {
 }
 """Report writers by suffix, as dotted names: a result asks for its picture without knowing the painter."""
 
+PLOTS = "hbmmodel.plot:Plots"
+"""Likewise for static pictures."""
+
+HEADLINE = (
+    *("time_ns", "bandwidth_gb_per_s", "fraction_of_peak", "read_latency_ns_mean", "read_latency_ns_p99"),
+    *("row_hit_rate", "energy_pj_per_bit", "power_w_mean", "temperature_c_max"),
+)
+"""Keys that a notebook shows at once."""
+
 OPERATION_COLUMNS = (
     *("index", "name", "phase", "start_ns", "end_ns", "duration_ns", "bytes_read", "bytes_written"),
     *("bandwidth_gb_per_s", "row_hits", "row_misses", "row_conflicts"),
 )
 TIMELINE_COLUMNS = (
     *("epoch", "start_ns", "end_ns", "bytes_read", "bytes_written", "bandwidth_gb_per_s", "fraction_of_peak"),
-    *("n_act", "n_ref"),
+    *("n_act", "n_ref", *(f"share_{state}" for state in POWER_STATES)),
 )
 
 
@@ -74,7 +88,8 @@ class Result:
         asked for (without padding). Of programs side by side, also ``traffic_class``.
     timeline : Table
         One row per epoch: ``epoch, start_ns, end_ns, bytes_read, bytes_written, bandwidth_gb_per_s,
-        fraction_of_peak, n_act, n_ref``. The last epoch ends with the run.
+        fraction_of_peak, n_act, n_ref``, and ``share_STATE`` of every power state: mean over pseudo-channels, together
+        1.0. The last epoch ends with the run. Results of older versions lack the shares.
     power_states : Table
         One row per stack and state: ``stack, kind, state, time_ns, share, energy_pj``. Kind ``power``: active and
         precharged standby, the two power-downs, self-refresh, of a mean pseudo-channel, with the background energy.
@@ -106,6 +121,10 @@ class Result:
         The last temperatures of every cell: ``stack, die, y, x, temperature_c``; see `temperature_map_c`.
     thermal_model : dict
         Mode, outcome, thermal stack, cooling, trip points of the run (JSON types); empty unless it had any.
+    banks : Table
+        One row per bank: ``stack, channel, pseudo_channel, bank, n_act, n_rd, n_wr, energy_pj``; ``energy_pj`` is that
+        of all components at typical values, and sums to ``energy_pj`` of the summary. No rows in results of older
+        versions.
     """
 
     system: System
@@ -123,6 +142,7 @@ class Result:
     temperature: Table = field(default_factory=temperature_table)
     temperature_cells: Table = field(default_factory=cells_table)
     thermal_model: dict[str, Any] = field(default_factory=dict)
+    banks: Table = field(default_factory=bank_table)
     traffic_classes: Table = field(default_factory=no_traffic)
 
     @classmethod
@@ -194,12 +214,25 @@ class Result:
             temperature=temperature_table(None if warmth is None else warmth.temperatures),
             temperature_cells=cells_table(None if warmth is None else warmth.cells),
             thermal_model={} if warmth is None else warmth.model,
+            banks=bank_table() if counts is None else bank_table(system, counts, bank_c),
             traffic_classes=(
                 no_traffic()
                 if traffic is None
                 else traffic_table(system, trace_info["traffic_classes"], traffic, operations)
             ),
         )
+
+    @property
+    def interrupted(self) -> str:
+        """Of a run that Ctrl-C stopped, what it holds, in words; empty if it is whole."""
+        told = self.provenance.get("interrupted")
+        if not told:
+            return ""
+        share = told.get("share_of_bytes")
+        part = "a part of the trace" if share is None else f"{100 * share:.3g} % of the bytes of the trace"
+        last = told.get("last") or {}
+        after = f"operation {last['index']} ({last['name']})" if "index" in last else f"record {last.get('record')}"
+        return f"interrupted after {after}: {part}"
 
     def temperature_map_c(self, stack: int, die: str) -> NDArray[np.float64]:
         """The last temperatures of a die [deg C], shape (ny, nx).
@@ -224,6 +257,27 @@ class Result:
             )
         shape = int(cells["y"][mine].max()) + 1, int(cells["x"][mine].max()) + 1
         return np.asarray(cells["temperature_c"][mine].reshape(shape))
+
+    def long(self) -> Table:
+        """Everything that was counted, and what follows from it, in one long table.
+
+        Returns
+        -------
+        Table
+            ``stack, channel, pseudo_channel, metric, value, unit``: the whole summary (all three places empty),
+            energies, power states and highest temperatures of stacks (channel empty), and every counter of every
+            pseudo-channel. A value that has no answer is empty. Values are floats: counts are exact up to 2**53.
+
+        Examples
+        --------
+        >>> import hbmmodel as hbm
+        >>> run = hbm.simulate(hbm.System(hbm.device("HBM4_8000")), hbm.Trace.from_requests([0], [False]))
+        >>> next(run.long().rows())
+        {'stack': None, 'channel': None, 'pseudo_channel': None, 'metric': 'time_ns', 'value': 33.5, 'unit': 'ns'}
+        """
+        from hbmmodel.result.long import long_table
+
+        return long_table(self)
 
     def save(self, directory: str | os.PathLike[str]) -> Path:
         """Write the result to a directory, all of it or nothing (see `hbmmodel.result.store.save`).
@@ -272,9 +326,38 @@ class Result:
                 f"no report is written as {target.suffix or 'a file without suffix'!r} ({target}); "
                 f"choose one of {', '.join(REPORTS)}"
             )
-        module, _, function = writer.partition(":")
-        getattr(importlib.import_module(module), function)(self, target)
+        _named(writer)(self, target)
         return target
+
+    def to_perfetto(
+        self, path: str | os.PathLike[str], window_ns: tuple[float, float] | None = None, **options: Any
+    ) -> Path:
+        """Write a window of the command log for ui.perfetto.dev (see `hbmmodel.export.write_perfetto`).
+
+        Parameters
+        ----------
+        path : path
+        window_ns : (float, float), optional
+            Start <= time < end [ns]; None: all that was recorded.
+        **options
+            ``stacks``, ``channels``: only these.
+        """
+        return Path(_named("hbmmodel.export:write_perfetto")(self, path, window_ns, **options))
+
+    def to_vcd(
+        self, path: str | os.PathLike[str], window_ns: tuple[float, float] | None = None, **options: Any
+    ) -> Path:
+        """Write a window of one channel for waveform viewers (see `hbmmodel.export.write_vcd`).
+
+        Parameters
+        ----------
+        path : path
+        window_ns : (float, float), optional
+            Start <= time < end [ns]; None: all that was recorded.
+        **options
+            ``stack``, ``channel``: which; default 0, 0.
+        """
+        return Path(_named("hbmmodel.export:write_vcd")(self, path, window_ns, **options))
 
     def __repr__(self) -> str:
         s = self.summary
@@ -284,12 +367,39 @@ class Result:
             f"{100 * (s['fraction_of_peak'] or 0):.1f} % of peak>"
         )
 
+    @property
+    def plot(self) -> Plots:
+        """Static pictures: ``result.plot.bandwidth()``, ``.latency()``, ``.lost_cycles()`` and so on.
+
+        They need matplotlib (``pip install 'hbmmodel[plot]'``).
+        """
+        plots: Plots = _named(PLOTS)(self)
+        return plots
+
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><td>{html.escape(key)}</td><td>{'' if value is None else format(value, '.6g')}</td></tr>"
-            for key, value in self.summary.items()
+        def table(keys: Iterable[str]) -> str:
+            told = ((key, self.summary.get(key)) for key in keys)
+            return "".join(
+                f"<tr><td>{html.escape(key)}</td><td>{'' if value is None else format(value, '.6g')}</td></tr>"
+                for key, value in told
+            )
+
+        t = self.timeline
+        picture = ""
+        if len(t):
+            title = "bandwidth over time, under the peak"
+            edges = np.append(t["start_ns"], t["end_ns"][-1:])
+            picture = sparkline(edges, t["bandwidth_gb_per_s"], float(self.summary["peak_gb_per_s"] or 0.0), title)
+        return (
+            f"<p>{html.escape(repr(self))}</p>{picture}<table>{table(HEADLINE)}</table>"
+            f"<details><summary>all {len(self.summary)} keys</summary><table>{table(self.summary)}</table></details>"
         )
-        return f"<p>{html.escape(repr(self))}</p><table>{rows}</table>"
+
+
+def _named(name: str) -> Any:
+    """A function by its dotted name, ``module:function``."""
+    module, _, function = name.partition(":")
+    return getattr(importlib.import_module(module), function)
 
 
 def _channels(system: System, end_tick: int, counters: Mapping[str, Any]) -> Table:
@@ -382,6 +492,7 @@ def _timeline(system: System, end_tick: int, raw: Mapping[str, Any] | None) -> T
             "epoch_ticks": 1,
             **{k: np.empty(0) for k in ("bytes_read", "bytes_written", "n_act", "n_ref")},
         }
+    spent = {f"share_{state}": raw[counter] for state, counter in POWER_STATES.items() if counter in raw}
     counts = {
         k: np.asarray(raw[k]).astype(np.int64) for k in ("bytes_read", "bytes_written", "n_act", "n_ref")
     }
@@ -397,5 +508,12 @@ def _timeline(system: System, end_tick: int, raw: Mapping[str, Any] | None) -> T
         "end_ns": end * tick_ns,
         "bandwidth_gb_per_s": bandwidth,
         "fraction_of_peak": bandwidth / system.peak_gb_per_s,
+        **_shares(spent),
     }
-    return Table({name: columns[name] for name in TIMELINE_COLUMNS})
+    return Table({name: columns[name] for name in TIMELINE_COLUMNS if name in columns})
+
+
+def _shares(ticks: Mapping[str, Any]) -> dict[str, NDArray[np.float64]]:
+    """Of the sum of all; 0 where it is 0."""
+    whole = np.sum([np.asarray(value, dtype=np.int64) for value in ticks.values()], axis=0) if ticks else np.zeros(0)
+    return {name: _rate(np.asarray(value, dtype=np.int64), whole) for name, value in ticks.items()}

@@ -6,6 +6,7 @@ background; must not know how operands reach the core.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -67,6 +68,10 @@ class Loop:
         self._operations = None
         self._waiting.clear()
 
+    def left(self) -> Iterator[Operation]:
+        """What has not begun."""
+        return itertools.chain(self._waiting.values(), self._operations or ())
+
     def next(self) -> tuple[int, Operation] | None:
         """An operation that may start, with its place in the program; None: none may for now."""
         while self._operations is not None and self._dependences.has_room():
@@ -97,8 +102,11 @@ class Loop:
         self._in_flight -= 1
 
 
-def run_closed(feed: Feed, loops: list[Loop]) -> None:
-    """Run all loops until those that are not in the background have ended, and what has begun by then."""
+def run_closed(feed: Feed, loops: list[Loop]) -> Iterator[Operation]:
+    """Run all loops until those that are not in the background have ended, and what has begun by then.
+
+    Returns what was not issued because the run was asked to stop.
+    """
     in_flight: dict[int, tuple[Loop, int, Operation]] = {}
     start = latest = ends = 0
     moved: list[int] = []
@@ -106,7 +114,7 @@ def run_closed(feed: Feed, loops: list[Loop]) -> None:
         if all(loop.background or loop.has_ended() for loop in loops):
             for loop in loops:
                 loop.stop()
-        for loop in loops:
+        for loop in () if feed.stop.asked else loops:
             while (found := loop.next()) is not None:
                 place, operation = found
                 # The only program numbers its operations itself; of several each start takes the next free number.
@@ -117,7 +125,7 @@ def run_closed(feed: Feed, loops: list[Loop]) -> None:
                 in_flight[number] = (loop, place, loop.start(place))
                 feed.started(operation, number, start, loop.name)
         if not in_flight:
-            return
+            return itertools.chain.from_iterable(loop.left() for loop in loops if not loop.background)
         number, _ = feed.next_end()
         loop, place, operation = in_flight.pop(number)
         loop.end(place)

@@ -5,6 +5,7 @@ Owns the issue modes of operations; must not know requests or results.
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
@@ -16,7 +17,8 @@ from hbmmodel.errors import HbmAddressError, HbmArgumentError
 from hbmmodel.sim.borders import Borders
 from hbmmodel.sim.closed import Loop, run_closed
 from hbmmodel.sim.dependences import IN_FLIGHT_MAX
-from hbmmodel.sim.progress import Bar, Moved
+from hbmmodel.sim.interrupt import Stop, interrupted, rest_bytes
+from hbmmodel.sim.progress import NOT_ISSUED, Bar, Moved
 from hbmmodel.system import System
 from hbmmodel.trace.access import BYTES_MAX, DIMS_MAX
 from hbmmodel.trace.beside import Programs
@@ -41,16 +43,22 @@ def run_operations(
     progress: bool,
     *,
     borders: Borders | None = None,
+    stop: Stop,
 ) -> None:
-    """Feed all operations of a trace: each when what it depends on has ended (closed), at its time, or at once."""
+    """Feed all operations of a trace: each when what it depends on has ended (closed), at its time, or at once.
+
+    When `stop` is asked for, no more are issued, and what is in flight ends.
+    """
     total = _total_bytes(trace) if progress else None
-    with Bar(progress, total, os.path.basename(trace.name)) as bar:
-        feed = Feed(core, system, trace, moved, tile, wrap, bar, borders)
+    with Bar(progress, total, os.path.basename(trace.name), system.device.organisation.burst_bytes) as bar:
+        feed = Feed(core, system, trace, moved, tile, wrap, bar, borders, stop)
         if mode == "closed":
-            run_closed(feed, _loops(trace))
+            left = run_closed(feed, _loops(trace))
         else:
-            _run_open(feed, _checked(trace.operations(), trace.name), mode)
-    if not moved.names:
+            left = _run_open(feed, _checked(trace.operations(), trace.name), mode)
+    if stop.asked and (first := next(left, None)) is not None:
+        _interrupted(moved, itertools.chain((first,), left))
+    elif not moved.names:
         raise HbmArgumentError(f"{trace.name}: no operation moves any data; nothing to simulate")
 
 
@@ -85,10 +93,11 @@ class Feed:
 
     def __init__(
         self, core: CoreSystem, system: System, trace: OpTrace, moved: Moved, tile: int, wrap: bool, bar: Bar,
-        borders: Borders | None,
+        borders: Borders | None, stop: Stop,
     ) -> None:
         self.core = core
         self.borders = borders
+        self.stop = stop
         self.trace = trace
         self.tick_ps = system.tick_ps
         self._system = system
@@ -127,13 +136,11 @@ class Feed:
         """Keep the record of an operation in flight."""
         moved = self._moved
         while len(moved.names) <= number:
-            moved.numbers_used.append(False)
             moved.traffic_classes.append("")
             moved.names.append("")
             moved.phases.append("")
             moved.indices.append(0)
-            moved.start_ticks.append(0)
-        moved.numbers_used[number] = True
+            moved.start_ticks.append(NOT_ISSUED)
         moved.traffic_classes[number] = traffic_class
         moved.names[number] = operation.name
         moved.phases[number] = operation.phase
@@ -168,23 +175,43 @@ class Feed:
         )
 
 
-def _run_open(feed: Feed, operations: Iterator[Operation], mode: str) -> None:
+def _run_open(feed: Feed, operations: Iterator[Operation], mode: str) -> Iterator[Operation]:
+    """Returns what was not issued."""
     first_time_ns: int | None = None
     start = 0
     number = 0
-    for batch in _batches(operations, mode):
+    batches = _batches(operations, mode)
+    for batch in batches:
         if mode == "paced":
             first_time_ns = batch[0].time_ns if first_time_ns is None else first_time_ns
             start = max(start, _ticks_of_ns(batch[0].time_ns - first_time_ns, feed))
+        issued = 0
         for operation in batch:
+            if feed.stop.asked:
+                break
             if not feed.submit(operation, number, start):
                 feed.accept()
                 feed.submit(operation, number, start)
             feed.started(operation, number, start)
             number += 1
+            issued += 1
         feed.accept()
-        for operation in batch:
+        for operation in batch[:issued]:
             feed.ended(operation)
+        if feed.stop.asked:
+            return itertools.chain(batch[issued:], itertools.chain.from_iterable(batches))
+    return iter(())
+
+
+def _interrupted(moved: Moved, left: Iterator[Operation]) -> None:
+    """Keep the record of a run that was stopped; nothing is kept of one that has not begun."""
+    if not moved.names:
+        raise KeyboardInterrupt
+    last = len(moved.names) - 1
+    named = {"index": moved.indices[last], "name": moved.names[last], "phase": moved.phases[last]}
+    rest = rest_bytes(left)
+    total = None if rest is None else moved.bytes_asked + rest
+    moved.interrupted = interrupted("operations", moved.records, named, moved.bytes_asked, total)
 
 
 def _batches(operations: Iterable[Operation], mode: str) -> Iterator[list[Operation]]:

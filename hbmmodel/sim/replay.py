@@ -7,19 +7,19 @@ conditions.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hbmmodel.energy import Counts, Geometry
 from hbmmodel.errors import HbmInternalError
 from hbmmodel.quotas import as_core
 from hbmmodel.sim.borders import Borders
+from hbmmodel.sim.interrupt import Stop
 from hbmmodel.sim.operations import run_operations
 from hbmmodel.sim.options import L2
-from hbmmodel.sim.progress import Moved
+from hbmmodel.sim.progress import NOT_ISSUED, Moved
 from hbmmodel.sim.requests import run_requests
 from hbmmodel.system import System
 from hbmmodel.trace import OpTrace, RequestTrace
@@ -28,7 +28,7 @@ from hbmmodel.trace.beside import Programs
 if TYPE_CHECKING:
     from hbmmodel._core import CoreSystem
 
-__all__ = ["Condition", "Observer", "Ran", "Replay", "count", "set_condition"]
+__all__ = ["WHOLE_LOG", "Condition", "Observer", "Ran", "Replay", "count", "set_condition"]
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,7 @@ class Ran:
     raw: dict[str, Any]
     information: dict[str, Any]
     counts: Counts
+    interrupted: dict[str, Any] | None = None
 
     @property
     def bus_bytes(self) -> int:
@@ -65,6 +66,9 @@ class Ran:
         moved = counters["bytes_read"].sum() + counters["bytes_written"].sum()
         return int(moved - counters["reads_forwarded"].sum() * burst_bytes)
 
+
+WHOLE_LOG = (0, 0)
+"""The window of a command log that begins with the run and ends with it."""
 
 Observer = Callable[["CoreSystem", int], None]
 """Called at a border with the core and the tick; it may set conditions."""
@@ -82,10 +86,12 @@ class Replay:
     cache: L2 | None
     threads: int
     command_log: bool
+    log_window_ticks: tuple[int, int]
     epoch_ticks: int
     wrap: bool
     request_bytes: int | None
     progress: bool
+    stop: Stop = field(default_factory=Stop)
 
     def run(
         self,
@@ -114,7 +120,8 @@ class Replay:
         if isinstance(self.trace, OpTrace):
             tile = self.tile_bytes // self.system.device.organisation.burst_bytes if self.order == "tile" else 0
             run_operations(
-                core, self.system, self.trace, moved, self.mode, tile, self.wrap, self.progress, borders=borders
+                core, self.system, self.trace, moved, self.mode, tile, self.wrap, self.progress, borders=borders,
+                stop=self.stop,
             )
         else:
             run_requests(
@@ -127,6 +134,7 @@ class Replay:
                 request_bytes=self.request_bytes,
                 progress=self.progress,
                 borders=borders,
+                stop=self.stop,
             )
         return self._ran(core, moved, core.finish())
 
@@ -142,6 +150,8 @@ class Replay:
             threads=self.threads,
             command_log=self.command_log,
             epoch_ticks=self.epoch_ticks,
+            log_from_tick=self.log_window_ticks[0],
+            log_to_tick=self.log_window_ticks[1],
         )
         if isinstance(self.trace, Programs):
             self._set_classes(core, self.trace.classes)
@@ -172,23 +182,23 @@ class Replay:
                 )
         operations: dict[str, Any] | None = None
         if moved.names:
-            table = core.operations(len(moved.names))
             start = np.array(moved.start_ticks, dtype=np.int64)
+            issued = start != NOT_ISSUED
+            start = start[issued]
+            table = {name: column[issued] for name, column in core.operations(len(moved.names)).items()}
             operations = {
-                "index": np.array(moved.indices, dtype=np.int64),
-                "name": np.array(moved.names, dtype=object),
-                "phase": np.array(moved.phases, dtype=object),
+                "index": np.array(moved.indices, dtype=np.int64)[issued],
+                "name": np.array(moved.names, dtype=object)[issued],
+                "phase": np.array(moved.phases, dtype=object)[issued],
                 "start_tick": start,
                 "end_tick": np.maximum(table["end_tick"], start),
                 "bytes_read": table["bursts_read"] * burst_bytes,
                 "bytes_written": table["bursts_written"] * burst_bytes,
                 **{name: table[name] for name in ("row_hits", "row_misses", "row_conflicts")},
-                "classes": moved.class_columns(),
+                "classes": {name: column[issued] for name, column in moved.class_columns().items()},
             }
             if isinstance(self.trace, Programs):
-                operations["traffic_class"] = np.array(moved.traffic_classes, dtype=object)
-            if not all(moved.numbers_used):
-                operations = _rows(operations, np.array(moved.numbers_used))
+                operations["traffic_class"] = np.array(moved.traffic_classes, dtype=object)[issued]
             if cache is None and int(operations["bytes_read"].sum() + operations["bytes_written"].sum()) != bytes_moved:
                 raise HbmInternalError("operations and channels disagree on the bytes moved; please report this")
         counts = count(core, system, end_tick, counters)
@@ -220,17 +230,14 @@ class Replay:
             "tile_bytes": self.tile_bytes,
             "address_alignment_bytes": moved.address_alignment_bytes,
         }
+        if self.command_log and self.log_window_ticks != WHOLE_LOG:
+            information["command_log_window_ticks"] = list(self.log_window_ticks)
         if isinstance(self.trace, Programs):
             information["traffic_classes"] = list(self.trace.classes)
             information["background"] = [program.name for program in self.trace.programs if program.background]
         if (workload := getattr(self.trace, "workload", None)) is not None:
             information["workload"] = dict(workload)
-        return Ran(raw, information, counts)
-
-
-def _rows(table: dict[str, Any], chosen: NDArray[np.bool_]) -> dict[str, Any]:
-    """Some rows of a table that may hold tables."""
-    return {k: _rows(v, chosen) if isinstance(v, dict) else v[chosen] for k, v in table.items()}
+        return Ran(raw, information, counts, moved.interrupted)
 
 
 def count(core: CoreSystem, system: System, tick: int, counters: dict[str, Any] | None = None) -> Counts:

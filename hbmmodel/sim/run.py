@@ -7,19 +7,22 @@ done per burst happens in C.
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from hbmmodel.errors import HbmArgumentError
 from hbmmodel.sim.coupled import run_coupled
+from hbmmodel.sim.interrupt import keeping
 from hbmmodel.sim.options import L2, check_choice, check_real, check_whole
-from hbmmodel.sim.replay import Replay
+from hbmmodel.sim.replay import WHOLE_LOG, Ran, Replay
 from hbmmodel.sim.steady import run_steady
 from hbmmodel.sim.transient import run_transient
 from hbmmodel.system import System
 
 if TYPE_CHECKING:
     from hbmmodel.result import Result
+    from hbmmodel.result.temperature import Warmth
     from hbmmodel.trace import OpTrace, RequestTrace
 
 __all__ = ["L2", "MODES", "THERMAL", "simulate"]
@@ -45,6 +48,7 @@ def simulate(
     threads: int | None = None,
     progress: bool = False,
     command_log: bool = False,
+    command_log_window_ns: tuple[float | Fraction, float | Fraction] | None = None,
     epoch_ns: float | None = None,
     wrap: bool = False,
     request_bytes: int | None = None,
@@ -52,6 +56,7 @@ def simulate(
     thermal_seconds: float = 10.0,
     thermal_start_c: float | None = None,
     thermal_epoch_ns: float = 10_000.0,
+    on_interrupt: str = "raise",
 ) -> Result:
     """Replay a trace on a memory system.
 
@@ -78,6 +83,9 @@ def simulate(
         Show a progress bar on standard error.
     command_log : bool
         Record every command: 27 bytes each, so for short runs.
+    command_log_window_ns : (float, float), optional
+        Record only commands with start <= time < end [ns].  Such a log can be shown, but not checked: what came before
+        is not in it.
     epoch_ns : float, optional
         Length of the time series' first epochs [ns]; default 100.  It doubles whenever a run outgrows 512 epochs.
     wrap : bool
@@ -96,6 +104,11 @@ def simulate(
         Temperature of all stacks at the start of ``transient`` and ``coupled`` [deg C]; None: the coolant's.
     thermal_epoch_ns : float
         ``coupled``: time from one look at the temperature to the next [ns].
+    on_interrupt : {"raise", "keep"}
+        What Ctrl-C does.  ``keep``: at the first one no more is issued, what is in flight ends, and the result is of
+        that part and says so (`Result.interrupted`); the second one raises KeyboardInterrupt, as ``raise`` does at
+        once.  ``keep`` is for one run of a trace (`thermal` None or ``coupled``), in the main thread: others get no
+        signals.
 
     Returns
     -------
@@ -133,6 +146,12 @@ def simulate(
     check_choice("order", order, ORDERS)
     if thermal is not None:
         check_choice("thermal", thermal, THERMAL)
+    check_choice("on_interrupt", on_interrupt, ("raise", "keep"))
+    keep = on_interrupt == "keep"
+    if keep and thermal in ("steady", "transient"):
+        raise HbmArgumentError(
+            f"on_interrupt is 'keep', but thermal={thermal!r} repeats the trace: no part of it is a result; use 'raise'"
+        )
     if mode == "paced" and not operations and not trace.timed:
         raise HbmArgumentError(f"mode is 'paced', but {trace.name} has no time stamps; use mode='asap'")
     _check_classes(system, trace, mode)
@@ -157,25 +176,35 @@ def simulate(
         tile_bytes=tile_bytes,
         cache=cache,
         threads=_threads(threads),
-        command_log=command_log,
+        command_log=command_log or command_log_window_ns is not None,
+        log_window_ticks=_log_window(command_log_window_ns, system),
         epoch_ticks=_epoch_ticks(epoch_ns, system),
         wrap=wrap,
         request_bytes=request_bytes,
         progress=progress,
     )
+    with keeping(replay.stop) if keep else nullcontext():
+        ran, warmth = _run(replay, thermal, thermal_seconds, thermal_start_c, thermal_epoch_ns)
+    raw = ran.raw if warmth is None else {**ran.raw, "thermal": warmth}
+    provenance = collect()
+    if ran.interrupted is not None:
+        provenance["interrupted"] = ran.interrupted
+    return Result.from_raw(system, ran.information, raw, provenance)
+
+
+def _run(
+    replay: Replay, thermal: str | None, thermal_seconds: float, thermal_start_c: float | None, thermal_epoch_ns: float
+) -> tuple[Ran, Warmth | None]:
     if thermal is None:
-        ran = replay.run()
-        return Result.from_raw(system, ran.information, ran.raw, collect())
+        return replay.run(), None
     seconds = check_real("thermal_seconds", thermal_seconds, 1e-6, 1e6)
     start_c = None if thermal_start_c is None else check_real("thermal_start_c", thermal_start_c, -55.0, 200.0)
     epoch = check_real("thermal_epoch_ns", thermal_epoch_ns, 1.0, 1e12)
     if thermal == "steady":
-        ran, warmth = run_steady(replay)
-    elif thermal == "transient":
-        ran, warmth = run_transient(replay, seconds, start_c)
-    else:
-        ran, warmth = run_coupled(replay, max(2, round(Fraction(epoch) * 1000 / system.tick_ps)), start_c)
-    return Result.from_raw(system, ran.information, {**ran.raw, "thermal": warmth}, collect())
+        return run_steady(replay)
+    if thermal == "transient":
+        return run_transient(replay, seconds, start_c)
+    return run_coupled(replay, max(2, round(Fraction(epoch) * 1000 / replay.system.tick_ps)), start_c)
 
 
 def _check_classes(system: System, trace: RequestTrace | OpTrace, mode: str) -> None:
@@ -200,6 +229,23 @@ def _threads(threads: int | None) -> int:
         threads = len(affinity(0)) if affinity is not None else (os.cpu_count() or 1)
     check_whole("threads", threads, 1, 1024)
     return threads
+
+
+def _log_window(window_ns: tuple[float | Fraction, float | Fraction] | None, system: System) -> tuple[int, int]:
+    """The first tick at or after either end."""
+    if window_ns is None:
+        return WHOLE_LOG
+    try:
+        start_ns, end_ns = (Fraction(end) for end in window_ns)
+    except (TypeError, ValueError, OverflowError):
+        start_ns = end_ns = Fraction(-1)
+    low, high = (-int(-end * 1000 // system.tick_ps) for end in (start_ns, end_ns))
+    if not 0 <= low < high <= 1 << 60:
+        raise HbmArgumentError(
+            f"command_log_window_ns is {window_ns!r}; give two numbers of ns, 0 <= start < end, at least one tick "
+            f"({float(system.tick_ps) / 1000:g} ns) apart"
+        )
+    return low, high
 
 
 def _epoch_ticks(epoch_ns: float | None, system: System) -> int:

@@ -22,6 +22,7 @@ from hbmmodel.reference.channel import Issued, _step
 from hbmmodel.reference.power import PowerManager
 from hbmmodel.reference.timing import Bus
 from hbmmodel.sim.closed import run_closed
+from hbmmodel.sim.interrupt import Stop
 from hbmmodel.sim.operations import _loops
 from hbmmodel.trace import Operation
 from hbmmodel.trace.beside import Programs
@@ -79,7 +80,7 @@ class Twin:
     """A system that `run_closed` drives in the place of the core."""
 
     def __init__(self, system: hbm.System, trace: Programs, tile: int) -> None:
-        self.core, self.classes = self, len(trace.classes)
+        self.core, self.classes, self.stop = self, len(trace.classes), Stop()
         self.system, self.ticks = system, system.device.ticks()
         given = dict(system.policy())
         policy = ChannelPolicy(refresh_scale_den=given.pop("refresh_scale"), **given)
