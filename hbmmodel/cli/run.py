@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hbmmodel.cli import EXIT_INTERRUPTED, EXIT_OK
+from hbmmodel.cli.beside import beside_options, put_beside, with_quotas
 from hbmmodel.cli.common import (
     build_system,
     check_writable,
@@ -65,6 +66,7 @@ DEMO_SYSTEM = {"device": "HBM4_8000", "variant": "24Gb_12H", "stacks": 8}
     help="Size of requests whose trace does not say; a DRAMsim3 line for HBM is 64 [default: one burst].",
 )
 @read_options
+@beside_options
 @click.option(
     "--wrap", is_flag=True, help="Fold addresses beyond the capacity back into it instead of refusing them."
 )
@@ -116,6 +118,10 @@ def command(
     clock_ns: float | None,
     rewrites: tuple[str, ...],
     pages: str | None,
+    beside: tuple[str, ...],
+    background: tuple[str, ...],
+    class_name: str | None,
+    quotas: tuple[str, ...],
     wrap: bool,
     threads: int | None,
     thermal: str | None,
@@ -133,6 +139,9 @@ def command(
 
     TRACE is a file, or workload:GENERATOR,ARGUMENT=VALUE,... (hbmmodel workload lists the generators), as in
     workload:decode,model=llama-3.1-70b,batch=16,tensor_parallel=8.
+
+    With --beside or --background other programs run at the same time, and --quota gives each class of traffic its part
+    of the memory.
 
     Ctrl-C lets what is in flight end, saves and reports that part, marked as such, and leaves with exit code 130; a
     second Ctrl-C stops at once and writes nothing.
@@ -155,7 +164,7 @@ def command(
         for name, value in DEMO_SYSTEM.items() if options["product"] is None else ():
             if options[name] is None and (name != "variant" or options["device"] == DEMO_SYSTEM["device"]):
                 options[name] = value
-    system = build_system(**options)
+    system = with_quotas(build_system(**options), quotas)
     if output is not None:
         check_writable(output)
 
@@ -171,6 +180,7 @@ def command(
         rewrites=rewrites,
         pages=pages,
     )
+    loaded = put_beside(loaded, open_trace, class_name=class_name, beside=beside, background=background)
     result = simulate(
         system,
         loaded,

@@ -100,6 +100,7 @@ def describe(result: Result) -> Report:
     """
     sections = (
         _workload(result),
+        _traffic(result),
         _account(result),
         _latency(result),
         _rows(result),
@@ -374,6 +375,15 @@ def _by_name(result: Result) -> Section | None:
         grid=Grid(("name", "count", "time", "read", "written", "rate"), rows),
         key="names",
     )
+
+
+def _traffic(result: Result) -> Section | None:
+    if len(result.traffic_classes) == 0:
+        return None
+    from hbmmodel.report import traffic
+
+    grid = Grid(traffic.HEADER, traffic.rows(result))
+    return Section("Classes of traffic", traffic.sentences(result), grid=grid, key="traffic")
 
 
 def _operations(result: Result) -> Section | None:
