@@ -53,6 +53,17 @@ bool hbm_class_precedes(const hbm_class_t *a, const hbm_class_t *b, hbm_tick_t t
 /* The next burst of c was there at `arrived`; it is taken at t, and uses the data bus unless a write answers it. */
 void hbm_class_took(hbm_classes_t *self, hbm_class_t *c, hbm_tick_t arrived, hbm_tick_t t, bool uses_bus);
 
+/* Some class has as many writes in the queue as it may. */
+HBM_INLINE bool hbm_classes_write_full(const hbm_classes_t *self)
+{
+    bool full = false;
+
+    for (int i = 0; i < self->n && self->gate; i++) {
+        full |= self->item[i].waiting[1] >= self->item[i].quota.write_entries;
+    }
+    return full;
+}
+
 /* A burst of class i enters a queue, or a read is answered without. */
 HBM_INLINE void hbm_classes_count(hbm_classes_t *self, int i, bool is_write, bool forwarded)
 {

@@ -192,12 +192,17 @@ class PseudoChannel:
         drained = self.in_direction >= self.drain
         before = self.writing
         if not self.writing:
-            self.writing = (writes >= self.policy.write_high and drained) or (reads == 0 and writes > 0)
+            high = writes >= self.policy.write_high or self.has_full_class()
+            self.writing = (high and drained) or (reads == 0 and writes > 0)
         else:
             low = writes <= self.policy.write_low or (self.drain > 0 and drained)
             self.writing = not (writes == 0 or (low and reads > 0))
         if self.writing != before:
             self.in_direction = 0
+
+    def has_full_class(self) -> bool:
+        """Whether a class of traffic has as many writes in the queue as it may; there is none here."""
+        return False
 
     # Shared by column and row choice --------------------------------------------------------------
 

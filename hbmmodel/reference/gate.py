@@ -119,6 +119,12 @@ class GatedPseudoChannel(PseudoChannel):
             and (c.quota.cap_gap_256 == 0 or c.capped <= 256 * tick)
         )
 
+    def has_full_class(self) -> bool:
+        """Whether a class has as many writes in the queue as it may, where several share it."""
+        return len(self.classes) > 1 and any(
+            sum(self.class_of[entry.index] is c for entry in self.writes) >= c.quota.write_entries for c in self.classes
+        )
+
     def _answered(self, head: Request) -> bool:
         return not head.is_write and self.writes.holds(head)
 

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 import sim_cases as cases
+from test_borders import replay_of
 
 import hbmmodel as hbm
 from hbmmodel.errors import HbmAddressError, HbmArgumentError, HbmPolicyError
 from hbmmodel.quotas import parse_quota
 from hbmmodel.sim.closed import Loop
+from hbmmodel.sim.interrupt import Stop
 from hbmmodel.system import System
 from hbmmodel.trace import OpTrace
 
@@ -171,6 +173,12 @@ def test_a_class_of_writes_leaves_the_queue_to_others() -> None:
     assert row[0.25] < row[1.0]
 
 
+def test_writes_of_a_class_with_few_entries_are_drained_beside_reads_without_pause() -> None:
+    both = hbm.side_by_side({"a": reads(4 * MIB), "b": writes(MIB, n=4)}, background="b")
+    row = rows(hbm.simulate(system(b=hbm.Quota(queue_share=0.1)), both))["b"]
+    assert row["fraction_of_peak"] > 0.05
+
+
 def test_a_background_is_repeated_until_the_others_have_ended() -> None:
     both = hbm.side_by_side({"a": reads(4 * MIB), "b": writes(MIB // 8, n=2)}, background=["b"])
     result = hbm.simulate(system(), both)
@@ -262,3 +270,44 @@ def test_many_operations_in_flight_of_programs_side_by_side_all_end() -> None:
         mine = result.operations["traffic_class"] == name
         assert sorted(result.operations["index"][mine].tolist()) == list(range(int(mine.sum())))
     assert (result.operations["end_ns"] > starts).all()
+
+
+class StopsLater(Stop):
+    """Asked to stop at the n-th look."""
+
+    def __init__(self, n: int) -> None:
+        self.looks = n
+
+    @property
+    def asked(self) -> bool:  # type: ignore[override]
+        self.looks -= 1
+        return self.looks < 0
+
+
+def test_an_interrupted_run_keeps_what_has_begun_and_says_what_is_left() -> None:
+    both = hbm.side_by_side({"a": reads(4096, n=200), "b": writes(4096, n=8)}, background="b")
+    ran = replace(replay_of(system(), both), stop=StopsLater(20)).run()
+    assert ran.interrupted is not None
+    classes = ran.raw["operations"]["traffic_class"]
+    begun = int((classes == "a").sum())
+    assert 0 < begun < 200
+    moved = int(ran.raw["operations"]["bytes_read"].sum() + ran.raw["operations"]["bytes_written"].sum())
+    assert ran.interrupted["share_of_bytes"] == pytest.approx(moved / (moved + (200 - begun) * 4096))
+
+
+@pytest.mark.parametrize(
+    "options", [{"thermal": "coupled", "thermal_epoch_ns": 500.0}, {"l2": MIB}, {"order": "stream"}]
+)
+def test_quotas_go_with_every_way_to_run(options: dict[str, Any]) -> None:
+    quotas = {"a": hbm.Quota(priority=1), "b": hbm.Quota(cap_share=0.3)}
+    both = hbm.side_by_side({"a": reads(MIB, n=2), "b": writes(MIB)}, background="b")
+    described = hbm.System(hbm.device("HBM4_8000"), controller=hbm.Controller(quotas=quotas))
+    result = hbm.simulate(described, both, **options)
+    assert [row["operations"] > 0 for row in result.traffic_classes.rows()] == [True, True]
+
+
+def test_a_log_of_programs_with_quotas_obeys_the_standard() -> None:
+    quotas = {"a": hbm.Quota(reserved_share=0.5), "b": hbm.Quota(cap_share=0.3, queue_share=0.2)}
+    described = system(**quotas)
+    both = hbm.side_by_side({"a": reads(MIB), "b": writes(MIB)}, background="b")
+    assert hbm.check(described, hbm.simulate(described, both, command_log=True).command_log) == []
