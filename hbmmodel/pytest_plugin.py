@@ -45,7 +45,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Say which files were written: they are to be looked at and committed."""
-    for path in sorted(config.stash[RECORDED]):
+    recorded = config.stash[RECORDED]
+    for path in sorted(recorded):
         terminalreporter.write_line(f"hbm_benchmark: recorded baselines in {path}")
 
 
