@@ -304,7 +304,7 @@ def test_a_recorded_window_holds_what_the_whole_log_holds_there() -> None:
     assert (part.command_log == whole.command_log[mask]).all() and len(part.command_log) == mask.sum()
     assert part.trace["command_log_window_ticks"] == [400, 1201]
     assert part.summary == whole.summary and "command_log_window_ticks" not in whole.trace
-    for bad in ((1, 1), (3, 2), (-1, 2), (0.01, 0.02), (0, float("inf")), ("a", 1), 7, (0, 1, 2)):
+    for bad in ((1, 1), (3, 2), (-1, 2), (0.01, 0.02), (0, float("inf")), ("a", 1), ("1", "2"), 7, (0, 1, 2)):
         with pytest.raises(HbmArgumentError, match="command_log_window_ns is .* two numbers of ns"):
             hbm.simulate(system, trace, command_log_window_ns=bad)  # type: ignore[arg-type]
 
@@ -349,6 +349,9 @@ def test_a_saved_log_is_read_in_pieces(result: Result, tmp_path: Path) -> None:
         ({"window_ns": (1e9, 2e9)}, "but the log holds 0 ns to .* choose a window in it"),
         ({"channels": [2]}, "channels has 2; the system has 0..1"),
         ({"stacks": [True]}, "stacks has True"),
+        ({"stacks": 1}, "stacks is 1; give a list"),
+        ({"window_ns": ("1", "2")}, "give two numbers of ns"),
+        ({"window_ns": (1, 2, 3)}, "give two numbers of ns"),
         ({"window_ns": (0, 0.25), "channels": []}, "no command in this window"),
     ],
 )
