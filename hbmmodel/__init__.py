@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from hbmmodel.result import Result as Result
     from hbmmodel.sim import simulate as simulate
     from hbmmodel.study.comparison import compare as compare
+    from hbmmodel.study.sweeping import sweep as sweep
     from hbmmodel.system import Controller as Controller
     from hbmmodel.system import System as System
     from hbmmodel.thermal.cooling import Cooling as Cooling
@@ -74,6 +75,7 @@ __all__ = [
     "serving",
     "simulate",
     "study",
+    "sweep",
     "thermal",
     "workload",
 ]
@@ -100,6 +102,7 @@ _HOME = {
     "products": "hbmmodel.products",
     "read_trace": "hbmmodel.trace",
     "simulate": "hbmmodel.sim",
+    "sweep": "hbmmodel.study.sweeping",
 }
 
 

@@ -1,4 +1,4 @@
-"""Studies: runs compared.
+"""Studies: runs compared, settings swept.
 
 The public names of the room. It uses simulation, results, workloads and the words of reports; nothing of them knows it.
 
@@ -14,6 +14,10 @@ Examples
 from __future__ import annotations
 
 from hbmmodel.study.comparison import Change, Comparison, Difference, compare
+from hbmmodel.study.point import Point
+from hbmmodel.study.study import Study
+from hbmmodel.study.sweeping import sweep
 from hbmmodel.study.terms import Term
+from hbmmodel.vary import vary
 
-__all__ = ["Change", "Comparison", "Difference", "Term", "compare"]
+__all__ = ["Change", "Comparison", "Difference", "Point", "Study", "Term", "compare", "sweep", "vary"]
