@@ -51,6 +51,7 @@ int hbm_channel_init(hbm_channel_t *self, const hbm_device_t *device, const hbm_
         self->pc[i].look_at = self->pc[i].column_at = self->pc[i].row_at = HBM_NEVER;
         self->pc[i].looked = -2;
         self->pc[i].lone = -1;
+        self->pc[i].front_until = HBM_LONG_AGO;
         self->pc[i].other = &self->pc[HBM_MAX_PC - 1 - i];
     }
     for (int i = 0; i < self->n_pc; i++) {
@@ -105,12 +106,7 @@ void hbm_channel_wake(hbm_channel_t *self, int pc)
 
 HBM_INLINE hbm_tick_t next_event(const hbm_channel_t *self)
 {
-    const hbm_pc_t *a = &self->pc[0], *b = &self->pc[1];
-    const hbm_tick_t column = hbm_max(hbm_min(a->column_at, b->column_at), self->column_free);
-    const hbm_tick_t row = hbm_max(hbm_min(a->row_at, b->row_at), self->row_free);
-    const hbm_tick_t look = hbm_min(a->look_at, b->look_at);
-
-    return hbm_max(hbm_min(hbm_min(column, row), look), self->now + 1);
+    return hbm_max(hbm_min(hbm_min(column_due(self), row_due(self)), look_due(self)), self->now + 1);
 }
 
 /* The second try of a tick, off the fast path. */
@@ -136,17 +132,19 @@ static void visit_even(hbm_channel_t *self, hbm_tick_t t)
 static bool row_full(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t) { return try_row(self, pc, t, false); }
 static bool row_plain(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t) { return try_row(self, pc, t, true); }
 
+/* The row step of a tick at which a row command is due. */
 HBM_INLINE void visit_row(hbm_channel_t *self, hbm_tick_t t, const bool plain)
 {
-    if (self->row_free <= t && hbm_min(self->pc[0].row_at, self->pc[1].row_at) <= t) {
-        hbm_pc_t *const first = self->row_first, *const second = first->other;
-        const bool one = first->row_at <= t, two = second->row_at <= t;
-        hbm_pc_t *const pc = one ? first : second;
-        if (!(plain ? row_plain(self, pc, t) : row_full(self, pc, t)) && (one & two)) {
-            (plain ? row_plain : row_full)(self, second, t);
-        }
+    hbm_pc_t *const first = self->row_first, *const second = first->other;
+    const bool one = first->row_at <= t, two = second->row_at <= t;
+    hbm_pc_t *const pc = one ? first : second;
+
+    if (!(plain ? row_plain(self, pc, t) : row_full(self, pc, t)) && (one & two)) {
+        (plain ? row_plain : row_full)(self, second, t);
     }
 }
+
+#include "step_stream.h"
 
 static void visit_full(hbm_channel_t *self, hbm_tick_t t)
 {
@@ -154,7 +152,9 @@ static void visit_full(hbm_channel_t *self, hbm_tick_t t)
     if ((t & 1) == 0) {
         visit_even(self, t);
     }
-    visit_row(self, t, false);
+    if (row_due(self) <= t) {
+        visit_row(self, t, false);
+    }
 }
 
 /* With skipping off: the next tick, and every bound says now. */
@@ -164,6 +164,7 @@ static hbm_tick_t next_tick(hbm_channel_t *self)
         hbm_pc_t *pc = &self->pc[i];
         pc->look_at = pc->column_at = pc->row_at = pc->refresh_at = pc->act_at = pc->pre_at = pc->page_at = self->now + 1;
         pc->lone = -1;
+        pc->front_until = HBM_LONG_AGO;
     }
     return self->now + 1;
 }
@@ -191,8 +192,8 @@ static hbm_tick_t next_arrival(const hbm_channel_t *self)
     return at;
 }
 
-/* A column command at even t leaves its pseudo-channel to be looked at on t + 2.  Nothing that may happen there on t or t + 1
- * depends on that look unless a row command is near, so it can be had at once, which saves a visit. */
+/* A column command of pc at even t leaves it to be looked at on t + 2.  Nothing that may happen there on t + 1 depends on
+ * that look unless a row command is near, so it can be had at once, which saves a visit. */
 HBM_INLINE void look_ahead(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t)
 {
     if ((pc->row_at > t + 1) & (t + 2 < self->stop) & pc->feed.valid) {
@@ -200,71 +201,73 @@ HBM_INLINE void look_ahead(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t)
     }
 }
 
-/* One visit of a plain run.  What is due is hard to predict, so each step is entered by one branch. */
-HBM_INLINE void visit_plain(hbm_channel_t *self, hbm_tick_t t)
+/* The column step of a tick at which a column command is due; the pseudo-channel that issued one, or NULL. */
+HBM_INLINE hbm_pc_t *visit_column(hbm_channel_t *self, hbm_tick_t t)
 {
-    hbm_pc_t *const a = &self->pc[0], *const b = &self->pc[1];
-    const bool even = (t & 1) == 0;
+    hbm_pc_t *const first = self->column_first, *const second = first->other;
+    const bool one = first->column_at <= t, two = second->column_at <= t;
+    hbm_pc_t *const pc = one ? first : second;
 
-    self->now = t;
-    if (even & (hbm_min(a->look_at, b->look_at) <= t)) {
-        if (a->look_at <= t) {
-            look(self, a, t, true);
-        }
-        if (b->look_at <= t) {
-            look(self, b, t, true);
-        }
+    if (try_column(self, pc, t, true)) {
+        return pc;
     }
-    if (even & (hbm_max(hbm_min(a->column_at, b->column_at), self->column_free) <= t)) {
-        hbm_pc_t *const first = self->column_first, *const second = first->other;
-        const bool one = first->column_at <= t, two = second->column_at <= t;
-        hbm_pc_t *const pc = one ? first : second;
-        if (try_column(self, pc, t, true)) {
-            look_ahead(self, pc, t);
-        } else if (one & two) {
-            column_plain(self, second, t);
-        }
-    }
-    visit_row(self, t, true);
+    return (one & two) && column_plain(self, second, t) ? second : NULL;
 }
 
-/* True when the next event after even tick t is t + 2 beyond doubt: the column bus has a candidate then, and no row command
- * may come before.  (Looks are on even ticks, and those of t are done.)  Asked of streams alone, where the answer is most
- * often yes: there no pseudo-channel waits for one bank. */
-HBM_INLINE bool streams_on(const hbm_channel_t *self, hbm_tick_t t)
+/* Everything that is due at the next tick at which something is; false when that is not before the end.  What is due is hard to
+ * predict, so each step is entered by one branch. */
+HBM_INLINE bool visit_plain(hbm_channel_t *self)
 {
-    const hbm_pc_t *a = &self->pc[0], *b = &self->pc[1];
-    return (a->lone & b->lone) < 0 && hbm_max(hbm_min(a->column_at, b->column_at), self->column_free) <= t + 2 &&
-           hbm_min(a->row_at, b->row_at) > t + 1 && (t & 1) == 0 && t + 2 < self->stop &&
-           (a->feed.valid & b->feed.valid);
+    hbm_tick_t column = column_due(self), row = row_due(self);
+    const hbm_tick_t looks = look_due(self), t = hbm_max(hbm_min(hbm_min(column, row), looks), self->now + 1);
+    const bool even = (t & 1) == 0;
+    hbm_pc_t *issued = NULL;
+
+    if (t >= hbm_min(self->stop, HBM_NEVER / 2)) {
+        return false;
+    }
+    self->now = t;
+    if (even & (looks <= t)) {
+        for (int i = 0; i < HBM_MAX_PC; i++) {
+            if (self->pc[i].look_at <= t) {
+                look(self, &self->pc[i], t, true);
+            }
+        }
+        column = column_due(self);
+        row = row_due(self);
+    }
+    if (even & (column <= t)) {
+        issued = visit_column(self, t);
+        row = row_due(self);
+    }
+    if (row <= t) {
+        visit_row(self, t, true);
+    }
+    if (issued != NULL) {
+        look_ahead(self, issued, t);
+        if ((self->pc[0].lone & self->pc[1].lone) < 0 && !self->window_binds) {
+            stream(self);
+        }
+    }
+    return true;
 }
 
 /* The event loop itself. */
 HBM_INLINE int run(hbm_channel_t *self, hbm_until_t until, const bool plain)
 {
-    hbm_tick_t t = 0;
-    bool on = false;
-
-    while (on || (self->pc[0].feed.valid | self->pc[1].feed.valid) || !reached(self, until)) {
-        if (on) {
-            t += 2;
-        } else {
-            t = next_event(self);
-            if (HBM_UNLIKELY(self->pc[0].refresh.streak > HBM_MAX_BANKS)) {
-                skip_idle(self, t, hbm_min(next_arrival(self), self->stop));
-                t = next_event(self);
-            }
-            if (t >= hbm_min(self->stop, HBM_NEVER / 2)) {
-                /* Work is left: if nothing stops the run, nothing will ever happen. */
-                return self->stop < HBM_NEVER ? 0 : HBM_ERR_INTERNAL;
-            }
+    while ((self->pc[0].feed.valid | self->pc[1].feed.valid) || !reached(self, until)) {
+        if (HBM_UNLIKELY(self->pc[0].refresh.streak > HBM_MAX_BANKS)) {
+            skip_idle(self, next_event(self), hbm_min(next_arrival(self), self->stop));
         }
-        if (!plain) {
-            visit_full(self, t);
+        if (plain && visit_plain(self)) {
             continue;
         }
-        visit_plain(self, t);
-        on = streams_on(self, t);
+        const hbm_tick_t t = next_event(self);
+        if (t >= hbm_min(self->stop, HBM_NEVER / 2)) {
+            /* Work is left: if nothing stops the run, nothing will ever happen. */
+            return self->stop < HBM_NEVER ? 0 : HBM_ERR_INTERNAL;
+        }
+        visit_full(self, t);
     }
     return 0;
 }

@@ -84,8 +84,11 @@ typedef struct hbm_pc {
     hbm_tick_t act_at;
     hbm_tick_t pre_at;
     hbm_tick_t page_at;
+    /* What is known of the next column command in this direction; see choose_column. */
     int32_t lone;         /* until others_at no other bank with hits is through tRCD; -1: not known */
     hbm_tick_t others_at;
+    int32_t front[2];     /* no bank but these has hits older than front_until */
+    int64_t front_until;
 
     hbm_feed_t feed;
     uint64_t holding;   /* operations in flight that are not done here; see hbm_channel_run_part */

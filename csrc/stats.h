@@ -38,12 +38,9 @@ typedef struct {
 HBM_INLINE int32_t hbm_bucket(int64_t value)
 {
     const uint64_t v = value < 0 ? 0 : (uint64_t)value;
-    if (v < (1u << HBM_HISTOGRAM_SUB)) {
-        return (int32_t)v;
-    }
-    const int top = 63 - __builtin_clzll(v);
-    const int32_t bucket = ((top - HBM_HISTOGRAM_SUB + 1) << HBM_HISTOGRAM_SUB) +
-                           (int32_t)((v >> (top - HBM_HISTOGRAM_SUB)) - (1u << HBM_HISTOGRAM_SUB));
+    const int shift = 63 - HBM_HISTOGRAM_SUB - __builtin_clzll(v | (1u << HBM_HISTOGRAM_SUB));
+    const int32_t bucket = (shift << HBM_HISTOGRAM_SUB) + (int32_t)(v >> shift);
+
     return bucket < HBM_HISTOGRAM_BUCKETS ? bucket : HBM_HISTOGRAM_BUCKETS - 1;
 }
 

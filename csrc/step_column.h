@@ -30,6 +30,38 @@ HBM_INLINE hbm_tick_t next_column(hbm_pc_t *pc, const hbm_device_t *d, int bank,
     return hbm_rising(hbm_max(t + d->CCDS, soonest));
 }
 
+HBM_INLINE void count_write(hbm_channel_t *self, hbm_pc_t *pc, int bank, const hbm_entry_t *e, hbm_tick_t t,
+                            const bool plain)
+{
+    pc->filter[hbm_filter_slot(bank, e->row, e->column)]--;
+    pc->counters.n_wr++;
+    pc->bank[bank].n_wr++;
+    if (plain || self->epochs != NULL) {
+        hbm_epochs_add(self->epochs, t, HBM_EPOCH_WRITE);
+    }
+}
+
+HBM_INLINE void count_read(hbm_channel_t *self, hbm_pc_t *pc, int bank, const hbm_entry_t *e, hbm_tick_t t,
+                           hbm_tick_t done, const bool plain)
+{
+    const hbm_tick_t latency = done - e->since;
+
+    pc->counters.n_rd++;
+    pc->bank[bank].n_rd++;
+    pc->counters.read_latency_ticks_sum += latency;
+    pc->counters.read_latency_ticks_max = hbm_max(pc->counters.read_latency_ticks_max, latency);
+    if (plain || self->histogram != NULL) {
+        self->histogram[hbm_bucket(latency)]++;
+    }
+    if (self->tally != NULL) {
+        hbm_operation_result_t *operation = &self->tally[e->tag];
+        operation->end_tick = hbm_max(operation->end_tick, done);
+    }
+    if (plain || self->epochs != NULL) {
+        hbm_epochs_add(self->epochs, t, HBM_EPOCH_READ);
+    }
+}
+
 /* What a column command does.  `plain` and `is_write` are constants where this is called, so that the compiler makes one
  * lean version of each; see is_plain. */
 HBM_INLINE void issue_column(hbm_channel_t *self, hbm_pc_t *pc, int bank, hbm_tick_t t, const bool plain,
@@ -44,35 +76,19 @@ HBM_INLINE void issue_column(hbm_channel_t *self, hbm_pc_t *pc, int bank, hbm_ti
     hbm_account_column(pc, d, bank, is_write, t);
     if (is_write) {
         hbm_issue_wr(&pc->timing, d, bank, t);
-        pc->filter[hbm_filter_slot(bank, e->row, e->column)]--;
-        pc->counters.n_wr++;
-        pc->bank[bank].n_wr++;
+        count_write(self, pc, bank, e, t, plain);
     } else {
-        const hbm_tick_t latency = done - e->since;
         hbm_issue_rd(&pc->timing, d, bank, t);
-        pc->counters.n_rd++;
-        pc->bank[bank].n_rd++;
-        pc->counters.read_latency_ticks_sum += latency;
-        pc->counters.read_latency_ticks_max = hbm_max(pc->counters.read_latency_ticks_max, latency);
+        count_read(self, pc, bank, e, t, done, plain);
         if (self->window_binds) {
             if (HBM_UNLIKELY(pc->flight_tail - pc->flight_head > pc->flight_mask)) {
                 retire(pc, t); /* the ring holds all that can really be in flight */
             }
             pc->flight[pc->flight_tail++ & pc->flight_mask] = done + self->policies->config.host_ticks;
         }
-        if (plain || self->histogram != NULL) {
-            self->histogram[hbm_bucket(latency)]++;
+        if (HBM_UNLIKELY(pc->n_ending > 0)) {
+            read_issued(self, pc, e->tag);
         }
-        if (self->tally != NULL) {
-            hbm_operation_result_t *operation = &self->tally[e->tag];
-            operation->end_tick = hbm_max(operation->end_tick, done);
-            if (HBM_UNLIKELY(pc->n_ending > 0)) {
-                read_issued(self, pc, e->tag);
-            }
-        }
-    }
-    if (plain || self->epochs != NULL) {
-        hbm_epochs_add(self->epochs, t, is_write ? HBM_EPOCH_WRITE : HBM_EPOCH_READ);
     }
     if (!plain) {
         complete(pc, e->tag, done, false);
@@ -108,26 +124,46 @@ HBM_INLINE hbm_tick_t earliest_column(const hbm_pc_t *pc, const hbm_device_t *d,
     return is_write ? hbm_earliest_wr(&pc->timing, d, bank) : hbm_earliest_rd(&pc->timing, d, bank);
 }
 
+/* The oldest hit of `set`, which is not empty; two banks with the oldest become the front. */
+HBM_NOINLINE static int64_t oldest_of(hbm_pc_t *pc, const hbm_queue_t *q, uint64_t set)
+{
+    int64_t first = HBM_NEVER, second = HBM_NEVER, third = HBM_NEVER;
+
+    for (uint64_t m = set; m != 0; m &= m - 1) {
+        const int64_t key = q->hit_key[hbm_lowest(m)];
+        third = hbm_min(third, hbm_max(second, key));
+        second = hbm_min(second, hbm_max(first, key));
+        first = hbm_min(first, key);
+    }
+    pc->front[0] = (int32_t)(first & 63);
+    pc->front[1] = (int32_t)(second & 63);
+    pc->front_until = set == q->hit_banks ? third : HBM_LONG_AGO;
+    return first;
+}
+
+/* The oldest legal hit.  Two things spare most searches.  Of streams the same few banks have the oldest hits for a whole row:
+ * the front.  Where rows are used once, the next command is that of the lone bank that is through tRCD. */
 HBM_INLINE bool choose_column(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t, const bool plain, const bool is_write)
 {
     const hbm_scheduler_t *s = self->policies->scheduler;
     const hbm_device_t *d = self->device;
     const hbm_queue_t *q = &pc->queue[is_write];
-    const uint64_t admitted = plain || s->hits == NULL ? q->hit_banks : s->hits(pc, self->policies, is_write);
+    const uint64_t admitted = (plain || s->hits == NULL ? q->hit_banks : s->hits(pc, self->policies, is_write)) & ~pc->blocked;
     int64_t best = HBM_NEVER;
     hbm_tick_t soonest = HBM_NEVER;
 
-    if (plain && pc->lone >= 0 && pc->others_at > t && (admitted & ~pc->blocked & hbm_bit(pc->lone))) {
+    if (plain && pc->lone >= 0 && pc->others_at > t && (admitted & hbm_bit(pc->lone))) {
         soonest = earliest_column(pc, d, pc->lone, is_write);
         best = soonest <= t ? pc->lone : HBM_NEVER; /* a bank is all that is asked for */
         soonest = hbm_min(soonest, pc->others_at);
-    } else {
-        for (uint64_t m = admitted & ~pc->blocked; m != 0; m &= m - 1) {
-            best = hbm_min(best, q->hit_key[hbm_lowest(m)]);
+    } else if (admitted != 0) {
+        best = hbm_min(q->hit_key[pc->front[0]], q->hit_key[pc->front[1]]);
+        if (!plain || best >= pc->front_until || !(admitted & hbm_bit((int)(best & 63)))) {
+            best = oldest_of(pc, q, admitted);
         }
-        if (best != HBM_NEVER && earliest_column(pc, d, (int)(best & 63), is_write) > t) {
+        if (earliest_column(pc, d, (int)(best & 63), is_write) > t) {
             best = HBM_NEVER; /* the oldest is not legal yet: is another? */
-            for (uint64_t m = admitted & ~pc->blocked; m != 0; m &= m - 1) {
+            for (uint64_t m = admitted; m != 0; m &= m - 1) {
                 const int b = hbm_lowest(m);
                 const hbm_tick_t at = earliest_column(pc, d, b, is_write);
                 best = at <= t ? hbm_min(best, q->hit_key[b]) : best;

@@ -4,6 +4,18 @@
 
 #include "channel.h"
 
+/* Lower bounds of the next column and of the next row command. */
+HBM_INLINE hbm_tick_t column_due(const hbm_channel_t *self)
+{
+    return hbm_max(hbm_min(self->pc[0].column_at, self->pc[1].column_at), self->column_free);
+}
+HBM_INLINE hbm_tick_t row_near(const hbm_channel_t *self) { return hbm_min(self->pc[0].row_at, self->pc[1].row_at); }
+HBM_INLINE hbm_tick_t row_due(const hbm_channel_t *self)
+{
+    return hbm_max(row_near(self), self->row_free);
+}
+HBM_INLINE hbm_tick_t look_due(const hbm_channel_t *self) { return hbm_min(self->pc[0].look_at, self->pc[1].look_at); }
+
 /* Bank `bank` may have become a candidate for ACT, or for PREpb: lowers the bounds, no further than its own rules say. */
 HBM_INLINE void want_activate(hbm_pc_t *pc, int bank, hbm_tick_t t)
 {

@@ -69,6 +69,7 @@ HBM_NOINLINE static hbm_entry_t *push_first(hbm_pc_t *pc, int direction, bool hi
     if (direction == pc->direction) {
         if (hit) {
             pc->lone = -1;
+            pc->front_until = hbm_min(pc->front_until, pc->age << 6);
             pc->column_at = hbm_min(pc->column_at, t);
         } else if (pc->open & hbm_bit(bank)) {
             want_precharge(pc, bank, t);
@@ -208,6 +209,7 @@ HBM_INLINE void look(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t, const bool
         pc->direction = 1 - pc->direction;
         pc->account.direction_since = t;
         pc->lone = -1;
+        pc->front_until = HBM_LONG_AGO;
         pc->column_at = t;
         want_any_row(self, pc, t);
     }

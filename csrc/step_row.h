@@ -48,6 +48,7 @@ HBM_INLINE void issue_act(hbm_channel_t *self, hbm_pc_t *pc, int bank, hbm_tick_
     if (pc->queue[HBM_WRITE].other_banks & hbm_bit(bank)) {
         hbm_queue_open_row(&pc->queue[HBM_WRITE], bank, row);
     }
+    pc->front_until = hbm_min(pc->front_until, pc->queue[pc->direction].hit_key[bank]);
     pc->counters.n_act++;
     pc->bank[bank].n_act++;
     if (d->RAAIMT > 0) {

@@ -27,7 +27,11 @@ from hbmmodel.cli.commands import cli
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(p for p in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
-RUN, SHOWN = {"pycon", "python", "console"}, {"text", "sh", "toml", "c", "json", "yaml", "{toctree}", "{eval-rst}"}
+RUN = {"pycon", "python", "console"}
+SHOWN = {
+    *("text", "sh", "toml", "c", "json", "yaml"),
+    *("{toctree}", "{eval-rst}", "{literalinclude}", "{include}"),
+}
 OPTIONS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 _FENCE = re.compile(r"^```(\S*)\n(.*?)^```$", re.M | re.S)
 _FILE = re.compile(r"^(?:#|//|/\*) ([\w./-]+\.\w+)(?: \*/)?\n")
@@ -97,7 +101,8 @@ def _run_command(command: str, wanted: str, where: str) -> None:
         got = said.getvalue()
     else:
         here = os.path.dirname(sys.executable)
-        environment = {**os.environ, "PATH": f"{here}{os.pathsep}{os.environ['PATH']}", "COLUMNS": "120"}
+        path = f"{here}{os.pathsep}{os.environ['PATH']}"
+        environment = {**os.environ, "CHECKOUT": str(ROOT), "PATH": path, "COLUMNS": "120"}
         run = subprocess.run(
             command, shell=True, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
