@@ -236,6 +236,8 @@ def _log_window(window_ns: tuple[float | Fraction, float | Fraction] | None, sys
     if window_ns is None:
         return WHOLE_LOG
     try:
+        if any(isinstance(end, str) for end in window_ns):
+            raise TypeError  # Fraction would read them
         start_ns, end_ns = (Fraction(end) for end in window_ns)
     except (TypeError, ValueError, OverflowError):
         start_ns = end_ns = Fraction(-1)
