@@ -213,10 +213,10 @@ HBM_INLINE bool turns(const hbm_pc_t *pc, const hbm_policy_t *c, int32_t reads, 
 {
     if (!plain && pc->classes != NULL && pc->classes->n > 1) {
         const bool drained = pc->classes->columns >= c->write_high - c->write_low;
-        if (pc->direction == HBM_READ) {
-            return writes > 0 && (reads == 0 || (drained && (writes >= c->write_high || hbm_classes_write_full(pc->classes))));
-        }
-        return writes == 0 || (reads > 0 && (writes <= c->write_low || drained));
+        const bool full = hbm_classes_write_full(pc->classes);
+        return pc->direction == HBM_READ
+                   ? writes > 0 && (reads == 0 || (drained && (full || writes >= c->write_high)))
+                   : writes == 0 || (reads > 0 && (drained || (!full && writes <= c->write_low)));
     }
     return pc->direction == HBM_READ ? writes > 0 && (reads == 0 || writes >= c->write_high)
                                      : writes <= c->write_low && (writes == 0 || reads > 0);

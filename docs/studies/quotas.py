@@ -141,8 +141,9 @@ def page(rows: list[dict[str, Any]]) -> str:
         """Latency is that of a read from acceptance to its last data, the wait at the gate what a burst waits before
         that, both means over the decode.""",
         f"""* Without quotas a step takes {times["beside the copy, no quotas"]}: operands of all operations take
-        turns, and the copy has two in flight for one or two of the decode. A gate that treats both classes alike
-        shares by class ({times["a gate, all alike"]}).""",
+        turns, and the copy has two in flight for one or two of the decode. With a gate that treats both classes
+        alike it is {times["a gate, all alike"]}: their bursts alternate in the read queue, and the copy has the
+        write queue to itself.""",
         f"""* A **reserved share** of 0.6 alone gives {times["decode: reserved 0.6"]}. It is a floor in every
         pseudo-channel for as long as the decode has something to read there; above it both are alike again.""",
         f"""* **Priority** gives {times["decode: priority 1"]}, and the copy what is left. The queues are full of the

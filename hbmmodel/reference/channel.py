@@ -195,7 +195,8 @@ class PseudoChannel:
             high = writes >= self.policy.write_high or self.has_full_class()
             self.writing = (high and drained) or (reads == 0 and writes > 0)
         else:
-            low = writes <= self.policy.write_low or (self.drain > 0 and drained)
+            low = writes <= self.policy.write_low and not self.has_full_class()
+            low = low or (self.drain > 0 and drained)
             self.writing = not (writes == 0 or (low and reads > 0))
         if self.writing != before:
             self.in_direction = 0
