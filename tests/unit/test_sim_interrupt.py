@@ -68,6 +68,7 @@ def test_what_has_ended_is_a_result_as_if_no_more_had_been_asked(mode: str, tmp_
     loaded = Result.load(result.save(tmp_path / "run"))
     words = f"interrupted after operation {done - 1} (op{done - 1}): {done / 2:.3g} % of the bytes of the trace"
     assert loaded.interrupted == words
+    assert repr(loaded).endswith(f", {words}>") and "interrupted" not in repr(alone)
     compared = hbm.compare({"whole": alone, "part": loaded})
     assert compared.text().startswith(f"NOT like for like: part was {words}"[:90]) and not compared.like_for_like
     loaded.report(tmp_path / "r.md")
