@@ -60,14 +60,10 @@ def command(
     as_json: bool,
     **options: Any,
 ) -> None:
-    r"""Measure the latency of reads under load, as the Mess benchmark draws it.
+    """Measure the latency of reads under load, as the Mess benchmark draws it.
 
     Requests arrive at random times (Poisson), at rates up to 98 % of what the pattern gets when everything is offered
     at once; that is the last point of each curve.
-
-    \b
-    hbmmodel curve HBM4_8000 -o curve.png
-    hbmmodel curve --system h200 --pattern random --read-share 100 --json
     """
     device_argument(options, device_name)
     system = build_system(**options)

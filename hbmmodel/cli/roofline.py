@@ -33,13 +33,9 @@ def command(
     as_json: bool,
     **options: Any,
 ) -> None:
-    r"""Measure the bandwidths that a system sustains, say what they lose, and place runs of workloads under them.
+    """Measure the bandwidths that a system sustains, say what they lose, and place runs of workloads under them.
 
     RUN is a saved result; without options that describe a system, the first one's is measured.
-
-    \b
-    hbmmodel run workload:decode,model=llama-3.1-8b,batch=64 --stacks 8 -o decode
-    hbmmodel roofline decode --flops-per-s 2.25e15 -o roofline.png
     """
     from hbmmodel.result import Result
     from hbmmodel.result.table import check_file
