@@ -14,6 +14,7 @@ import numpy as np
 from hbmmodel.device.model import CONFIDENCE
 from hbmmodel.device.ticks import SYMBOLS
 from hbmmodel.energy import COMPONENTS
+from hbmmodel.report.series.operations import top_operations
 from hbmmodel.report.units import bytes_text, count_text, energy_text, rate_text, share_text, time_text
 from hbmmodel.result.summary import LOST
 
@@ -346,31 +347,23 @@ def _spread(result: Result) -> Section | None:
 
 
 def _by_name(result: Result) -> Section | None:
-    operations = result.operations
-    names, member = np.unique(operations["name"].astype(str), return_inverse=True)
-    if len(names) < 2:
+    top = top_operations(result, TOP_NAMES)
+    if top is None or top.n_names < 2:
         return None
-
-    def total(column: str) -> list[float]:
-        sums: list[float] = np.bincount(member, weights=operations[column], minlength=len(names)).tolist()
-        return sums
-
-    count, time_ns = np.bincount(member, minlength=len(names)), total("duration_ns")
-    read, written = total("bytes_read"), total("bytes_written")
-    order = sorted(range(len(names)), key=lambda i: (-time_ns[i], names[i]))[:TOP_NAMES]
+    columns = (top.count, top.time_ns, top.bytes_read, top.bytes_written)
     rows = tuple(
         (
-            str(names[i]),
-            count_text(int(count[i])),
-            time_text(time_ns[i]),
-            bytes_text(read[i]),
-            bytes_text(written[i]),
-            rate_text((read[i] + written[i]) / time_ns[i] if time_ns[i] else 0.0),
+            name,
+            count_text(count),
+            time_text(time_ns),
+            bytes_text(read),
+            bytes_text(written),
+            rate_text((read + written) / time_ns if time_ns else 0.0),
         )
-        for i in order
+        for name, count, time_ns, read, written in zip(top.names, *(c.tolist() for c in columns), strict=True)
     )
     return Section(
-        f"Operations by name ({len(rows)} of {len(names)})",
+        f"Operations by name ({len(rows)} of {top.n_names})",
         ("Operations that do not depend on each other may overlap; their times are added here.",),
         grid=Grid(("name", "count", "time", "read", "written", "rate"), rows),
         key="names",

@@ -219,3 +219,17 @@ def test_a_result_without_anything_has_no_series(one_channel: System, make_raw: 
     ):  # fmt: skip
         assert make(result) is None, make.__name__
     assert series.bank_maps(result) == ()
+
+
+def test_one_long_name_among_many_takes_no_room_for_the_others() -> None:
+    import tracemalloc
+
+    from hbmmodel.report.series.names import numbered
+
+    column = np.array(["x" * 1_000_000, *(f"op{i % 7}" for i in range(50_000))], dtype=object)
+    tracemalloc.start()
+    names, member = numbered(column)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(names) == 8 and [names[i] for i in member[:3]] == [column[0], "op0", "op1"]
+    assert peak < 10_000_000

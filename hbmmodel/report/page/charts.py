@@ -53,8 +53,9 @@ class Pictures:
 
 def pictures(result: Result) -> tuple[dict[str, Pictures], tuple[Section, ...]]:
     """Pictures by the key of their section, and sections that only pictures ask for: ``bandwidth`` and ``states``."""
+    layers = _layers(result)
     found = {
-        "bandwidth": _bandwidth(result),
+        "bandwidth": _bandwidth(result, layers),
         "account": _account(result),
         "latency": _latency(result),
         "spread": _maps(result),
@@ -63,42 +64,51 @@ def pictures(result: Result) -> tuple[dict[str, Pictures], tuple[Section, ...]]:
         "states": _states(result),
         "names": _operations(result),
     }
-    return found, (_bandwidth_section(result), *_states_section(result))
+    return found, (_bandwidth_section(layers), *_states_section(result))
 
 
-def _bandwidth(result: Result) -> Pictures:
-    peak = float(result.summary["peak_gb_per_s"] or 0.0)
+@dataclass(frozen=True)
+class _Stacked:
+    """Bandwidth by something: the name on its button, its key, and the layers."""
+
+    name: str
+    key: str
+    layers: series.Layers
+
+
+def _layers(result: Result) -> tuple[_Stacked, ...]:
     makers: tuple[tuple[str, str, Callable[[Result], series.Layers | None]], ...] = (
         ("by phase", "phase", series.bandwidth_by_phase),
         ("by tensor class", "class", series.bandwidth_by_class),
         ("by operation", "name", series.bandwidth_by_name),
         ("reads and writes", "direction", series.bandwidth_by_direction),
     )
-    charts = []
-    for name, key, make in makers:
-        layers = make(result)
-        if layers is not None and len(layers.names):
-            alt = f"Bandwidth over time, {name}: {', '.join(layers.names)}, under the peak of {peak:.6g} GB/s."
-            charts.append(Chart(f"bandwidth-{key}", name, alt, bandwidth_figure(layers, peak)))
-    dealt = "An operation's bytes are dealt evenly over its time; reads and writes are as they were counted."
-    return Pictures(tuple(charts), dealt if len(charts) > 1 else "")
+    made = (_Stacked(name, key, layers) for name, key, make in makers if (layers := make(result)) is not None)
+    return tuple(found for found in made if found.layers.names)
 
 
-def _bandwidth_section(result: Result) -> Section:
-    layers = [
-        (what, made)
-        for what, make in (
-            ("phase", series.bandwidth_by_phase),
-            ("tensor class", series.bandwidth_by_class),
-            ("direction", series.bandwidth_by_direction),
+def _bandwidth(result: Result, layers: tuple[_Stacked, ...]) -> Pictures:
+    peak = float(result.summary["peak_gb_per_s"] or 0.0)
+    charts = tuple(
+        Chart(
+            f"bandwidth-{found.key}",
+            found.name,
+            f"Bandwidth over time, {found.name}: {', '.join(found.layers.names)}, under the peak of {peak:.6g} GB/s.",
+            bandwidth_figure(found.layers, peak),
         )
-        if (made := make(result)) is not None
-    ]
-    if not layers:
+        for found in layers
+    )
+    dealt = "An operation's bytes are dealt evenly over its time; reads and writes are as they were counted."
+    return Pictures(charts, dealt if len(charts) > 1 else "")
+
+
+def _bandwidth_section(layers: tuple[_Stacked, ...]) -> Section:
+    shown = [found.layers for found in layers if found.key != "name"]  # names have a section of their own
+    if not shown:
         return Section("Bandwidth over time", ("No time passed.",), key="bandwidth")
     rows = tuple(
-        (what, name, bytes_text(amount), share_text(amount / max(float(made.amounts.sum()), 1e-300)))
-        for what, made in layers
+        (made.what, name, bytes_text(amount), share_text(amount / max(float(made.amounts.sum()), 1e-300)))
+        for made in shown
         for name, amount in zip(made.names, made.amounts.tolist(), strict=True)
     )
     grid = Grid(("by", "", "bytes", "share"), rows, left=(0, 1))

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hbmmodel.report.series.layers import LAYERS_MAX, OTHERS, Layers, spread, stack_layers
+from hbmmodel.report.series.names import numbered
 
 if TYPE_CHECKING:
     from hbmmodel.result import Result
@@ -68,7 +69,7 @@ def bandwidth_by_class(result: Result) -> Layers | None:
 
 def _by_column(result: Result, column: str) -> Layers | None:
     operations, edges = result.operations, _edges(result)
-    names, member = np.unique(operations[column].astype(str), return_inverse=True)
+    names, member = numbered(operations[column])
     if len(names) < 2 or edges is None:
         return None
     moved = _moved(operations["bytes_read"], operations["bytes_written"])
@@ -83,7 +84,7 @@ def _by_column(result: Result, column: str) -> Layers | None:
     rank[order] = np.arange(len(names))
     of = rank[member]
     rows = [_over_time(result, edges, np.where(of == i, moved, 0.0)) for i in range(own)]
-    told = [str(names[i]) or f"no {column}" for i in order[:own]]
+    told = [names[i] or f"no {column}" for i in order[:own].tolist()]
     if own < len(names):
         rows.append(_over_time(result, edges, np.where(of >= own, moved, 0.0)))
         told.append(OTHERS.format(len(names) - own))

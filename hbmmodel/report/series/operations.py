@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from hbmmodel.report.series.names import numbered
+
 if TYPE_CHECKING:
     from hbmmodel.result import Result
 
@@ -46,7 +48,7 @@ def top_operations(result: Result, names_max: int = NAMES_MAX) -> TopOperations 
     operations = result.operations
     if not len(operations):
         return None
-    names, member = np.unique(operations["name"].astype(str), return_inverse=True)
+    names, member = numbered(operations["name"])
 
     def total(column: str) -> NDArray[np.float64]:
         return np.asarray(np.bincount(member, weights=operations[column], minlength=len(names)), dtype=np.float64)
@@ -54,7 +56,7 @@ def top_operations(result: Result, names_max: int = NAMES_MAX) -> TopOperations 
     time_ns = total("duration_ns")
     order = np.argsort(-time_ns, kind="stable")[:names_max]
     return TopOperations(
-        tuple(str(names[i]) for i in order),
+        tuple(names[i] for i in order.tolist()),
         np.bincount(member, minlength=len(names))[order],
         time_ns[order],
         total("bytes_read")[order],
