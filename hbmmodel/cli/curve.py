@@ -60,25 +60,20 @@ def command(
     as_json: bool,
     **options: Any,
 ) -> None:
-    r"""Measure the latency of reads under load, as the Mess benchmark draws it.
+    """Measure the latency of reads under load, as the Mess benchmark draws it.
 
     Requests arrive at random times (Poisson), at rates up to 98 % of what the pattern gets when everything is offered
     at once; that is the last point of each curve.
-
-    \b
-    hbmmodel curve HBM4_8000 -o curve.png
-    hbmmodel curve --system h200 --pattern random --read-share 100 --json
     """
     device_argument(options, device_name)
     system = build_system(**options)
 
-    from hbmmodel.result.table import SUFFIXES, check_file
-    from hbmmodel.study.latency import PICTURES, READ_SHARES, curve
+    from hbmmodel.result.table import SUFFIXES
+    from hbmmodel.study.files import check_output
+    from hbmmodel.study.latency import READ_SHARES, curve
 
-    if output is not None and check_file(output, (*SUFFIXES, *PICTURES), "a curve").suffix.lower() in PICTURES:
-        from hbmmodel.study.picture import new_figure
-
-        new_figure(1, 1)  # a missing package is told before the work
+    if output is not None:
+        check_output(output, SUFFIXES, "a curve")
     found = curve(
         system,
         patterns=patterns or ("stream", "random"),

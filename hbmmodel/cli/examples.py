@@ -29,7 +29,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "run t.trace --request-bytes 64 --device HBM3E_9600 --set cap=8 --set tRCDRD_ns=14",
         "run --demo --command-log-window 20us:21us -o run/",
     ),
-    "info": ("info step.hbmop.zst", "info run/", "info --keys"),
+    "info": ("info step.hbmop.zst", "info run/", "info run/ --table long -o run.parquet", "info --keys"),
     "report": ("report run/", "report run/ -o report.html"),
     "compare": (
         "run --demo -o hbm4/",
@@ -37,6 +37,12 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "compare hbm3e/ hbm4/ -o compare.md",
     ),
     "sweep": ("sweep step.hbmop.zst --axis read_queue=16,32,64 --axis tFAW_ns=12,16 -j 2 -o study/",),
+    "curve": ("curve HBM4_8000 -o curve.png", "curve --system h200 --pattern random --read-share 100 --json"),
+    "roofline": (
+        "run workload:decode,model=llama-3.1-8b,batch=64 --stacks 8 -o decode/",
+        "roofline decode/ --flops-per-s 2.25e15 -o roofline.png",
+        "roofline HBM3E_8000",
+    ),
     "perfetto": (
         "perfetto run/ -o cmds.perfetto-trace",
         "perfetto run/ --window 20us:20.5us --stack 0 --channel 3 -o small.perfetto-trace",
