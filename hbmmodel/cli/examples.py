@@ -37,11 +37,13 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "compare hbm3e/ hbm4/ -o compare.md",
     ),
     "sweep": ("sweep step.hbmop.zst --axis read_queue=16,32,64 --axis tFAW_ns=12,16 -j 2 -o study/",),
-    "curve": ("curve HBM4_8000 -o curve.png", "curve --system h200 --pattern random --read-share 100 --json"),
+    "curve": (
+        "curve HBM4_8000 -o curve.png",
+        "curve HBM3E_9200 --pattern random --read-share 100 -o curve.csv",
+    ),
     "roofline": (
-        "run workload:decode,model=llama-3.1-8b,batch=64 --stacks 8 -o decode/",
-        "roofline decode/ --flops-per-s 2.25e15 -o roofline.png",
-        "roofline HBM3E_8000",
+        "roofline HBM4_8000 --stacks 8 --flops-per-s 2.25e15 -o roofline.png",
+        "roofline run/ --flops-per-s 2.25e15",
     ),
     "perfetto": (
         "perfetto run/ -o cmds.perfetto-trace",
