@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 
@@ -34,16 +33,10 @@ def command(directories: tuple[str, ...], markdown: bool, output: str | None, as
     target = None if output is None else check_file(output, (".txt", ".md", ".json"), "a comparison")
     found = compare([directory.rstrip("/") or directory for directory in directories])
     if target is not None:
-        from hbmmodel.trace.target import replacing
+        from hbmmodel.study.files import json_text, write_text
 
-        if target.suffix.lower() == ".json":
-            import json
-
-            content = json.dumps(found.to_dict(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-        else:
-            content = found.text() if target.suffix.lower() == ".txt" else found.markdown()
-        with replacing(os.fspath(target)) as file:
-            file.write(content.encode())
+        forms = {".json": lambda: json_text(found.to_dict()), ".txt": found.text, ".md": found.markdown}
+        write_text(target, forms[target.suffix.lower()]())
     if as_json:
         echo_json(found.to_dict())
     elif markdown:

@@ -68,13 +68,12 @@ def command(
     device_argument(options, device_name)
     system = build_system(**options)
 
-    from hbmmodel.result.table import SUFFIXES, check_file
-    from hbmmodel.study.latency import PICTURES, READ_SHARES, curve
+    from hbmmodel.result.table import SUFFIXES
+    from hbmmodel.study.files import check_output
+    from hbmmodel.study.latency import READ_SHARES, curve
 
-    if output is not None and check_file(output, (*SUFFIXES, *PICTURES), "a curve").suffix.lower() in PICTURES:
-        from hbmmodel.study.picture import new_figure
-
-        new_figure(1, 1)  # a missing package is told before the work
+    if output is not None:
+        check_output(output, SUFFIXES, "a curve")
     found = curve(
         system,
         patterns=patterns or ("stream", "random"),

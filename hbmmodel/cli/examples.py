@@ -29,7 +29,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "run t.trace --request-bytes 64 --device HBM3E_9600 --set cap=8 --set tRCDRD_ns=14",
         "run --demo --command-log-window 20us:21us -o run/",
     ),
-    "info": ("info step.hbmop.zst", "info run/", "info --keys"),
+    "info": ("info step.hbmop.zst", "info run/", "info run/ --table long -o run.parquet", "info --keys"),
     "report": ("report run/", "report run/ -o report.html"),
     "compare": (
         "run --demo -o hbm4/",

@@ -38,17 +38,15 @@ def command(
     RUN is a saved result; without options that describe a system, the first one's is measured.
     """
     from hbmmodel.result import Result
-    from hbmmodel.result.table import check_file
-    from hbmmodel.study.rooflines import PICTURES, roofline
+    from hbmmodel.study.files import check_output
+    from hbmmodel.study.rooflines import roofline
 
     devices = [name for name in names if not Path(name).is_dir()]
     if len(devices) > 1:
         raise click.UsageError(f"{devices[1]} is no saved result; name one DEVICE and any number of directories")
     device_argument(options, devices[0] if devices else None)
-    if output is not None and check_file(output, (".csv", ".json", *PICTURES), "a roofline").suffix.lower() in PICTURES:
-        from hbmmodel.study.picture import new_figure
-
-        new_figure(1, 1)  # a missing package is told before the work
+    if output is not None:
+        check_output(output, (".csv", ".json"), "a roofline")
     runs = {name.rstrip("/") or name: Result.load(name) for name in names if Path(name).is_dir()}
     described = any(value not in (None, ()) for value in options.values())
     system = next(iter(runs.values())).system if runs and not described else build_system(**options)

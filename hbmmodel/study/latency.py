@@ -5,7 +5,6 @@ Owns the traffic, the loads and the shape of what is found; must not know how it
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,12 +17,13 @@ from numpy.typing import NDArray
 from hbmmodel.checks import check_real, check_whole
 from hbmmodel.errors import HbmArgumentError
 from hbmmodel.result import Result, Table
-from hbmmodel.result.table import SUFFIXES, check_file
+from hbmmodel.result.table import SUFFIXES
 from hbmmodel.sim import simulate
+from hbmmodel.study.files import PICTURES, check_output, json_text, write_text
 from hbmmodel.system import System
 from hbmmodel.trace import RequestTrace, Trace
 
-__all__ = ["LOADS", "PATTERNS", "PICTURES", "Curves", "curve", "traffic"]
+__all__ = ["LOADS", "PATTERNS", "Curves", "curve", "traffic"]
 
 PATTERNS = {
     "stream": "lines of sequential streams, as many read as written, the next line from any of them",
@@ -33,7 +33,6 @@ READ_SHARES = (1.0, 0.75, 0.5)
 LOADS = (0.02, 0.2, 0.4, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98)
 """Arrival rates, as shares of what the pattern gets when everything is offered at once."""
 
-PICTURES = (".png", ".svg", ".pdf")
 REQUESTS = 300_000
 
 
@@ -95,18 +94,14 @@ class Curves:
         HbmArgumentError
             The suffix is none of these, the file cannot be written, or matplotlib is not installed.
         """
-        target = check_file(path, (*SUFFIXES, *PICTURES), "a curve")
+        target = check_output(path, SUFFIXES, "a curve")
         if target.suffix.lower() in PICTURES:
             from hbmmodel.study.picture import draw_curves, save_figure
 
             return save_figure(draw_curves(self), target)
         if target.suffix.lower() != ".json":
             return self.table.save(target)
-        from hbmmodel.trace.target import replacing
-
-        with replacing(os.fspath(target)) as file:
-            file.write((json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n").encode())
-        return target
+        return write_text(target, json_text(self.to_dict()))
 
 
 def traffic(

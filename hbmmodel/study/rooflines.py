@@ -6,7 +6,6 @@ drawn (`hbmmodel.study.picture`).
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,8 +17,8 @@ import numpy as np
 from hbmmodel.checks import check_real, check_whole
 from hbmmodel.errors import HbmArgumentError
 from hbmmodel.result import LOST, Result, Table
-from hbmmodel.result.table import check_file
 from hbmmodel.sim import simulate
+from hbmmodel.study.files import PICTURES, check_output, json_text, write_text
 from hbmmodel.system import System
 from hbmmodel.workload.attribution import time_shares
 from hbmmodel.workload.bandwidth import OPERATION_CLASSES
@@ -27,12 +26,11 @@ from hbmmodel.workload.configs import model, models
 from hbmmodel.workload.model import Attention
 from hbmmodel.workload.program import GeneratedTrace
 
-__all__ = ["CEILINGS", "PICTURES", "Roofline", "roofline"]
+__all__ = ["CEILINGS", "Roofline", "roofline"]
 
 CEILINGS = ("read", "triad", "copy", "kv_pages", "gather_64")
 """Kinds of operations that are measured, of `hbmmodel.workload.bandwidth.OPERATION_CLASSES`."""
 
-PICTURES = (".png", ".svg", ".pdf")
 BYTES_PER_STACK = 32 << 20
 """What an operation moves per stack: filling and draining take less than one part in a hundred of the time."""
 
@@ -88,18 +86,14 @@ class Roofline:
         HbmArgumentError
             The suffix is none of these, the file cannot be written, or matplotlib is not installed.
         """
-        target = check_file(path, (".csv", ".json", *PICTURES), "a roofline")
+        target = check_output(path, (".csv", ".json"), "a roofline")
         if target.suffix.lower() in PICTURES:
             from hbmmodel.study.picture import draw_roofline, save_figure
 
             return save_figure(draw_roofline(self), target)
         if target.suffix.lower() == ".csv":
             return self.ceilings.save(target)
-        from hbmmodel.trace.target import replacing
-
-        with replacing(os.fspath(target)) as file:
-            file.write((json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n").encode())
-        return target
+        return write_text(target, json_text(self.to_dict()))
 
 
 def roofline(

@@ -7,7 +7,6 @@ Owns the choice of points, the order in which they run, and what is kept of them
 from __future__ import annotations
 
 import itertools
-import json
 import math
 import os
 import pickle
@@ -23,6 +22,7 @@ from hbmmodel.device import Device
 from hbmmodel.errors import HbmArgumentError, HbmError
 from hbmmodel.shelf import did_you_mean
 from hbmmodel.study.digest import trace_digest
+from hbmmodel.study.files import json_text, write_text
 from hbmmodel.study.point import AnyTrace, Job, Point, find, key_of, open_trace, run, told
 from hbmmodel.study.study import Study
 from hbmmodel.system import System
@@ -323,10 +323,7 @@ def _home(directory: Path) -> Path:
 
 
 def _write(home: Path, study: Study) -> None:
-    from hbmmodel.trace.target import replacing
-
-    with replacing(str(home / "study.json")) as file:
-        file.write((json.dumps(study.to_dict(), indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
+    write_text(home / "study.json", json_text(study.to_dict()))
     if study.points:
         study.table.save(home / "table.parquet")
         study.table.save(home / "table.csv")

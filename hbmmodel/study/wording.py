@@ -33,7 +33,8 @@ def verdict(found: Comparison) -> str:
     if other:
         return (
             f"NOT like for like: {', '.join(other)} did other work than {found.names[0]} (another trace, phase or "
-            "rewrite). Times and energies are of different jobs; only rates and pJ/bit can be compared, with care."
+            "rewrite, or a run that was interrupted). Times and energies are of different jobs; only rates and pJ/bit "
+            "can be compared, with care."
         )
     ways = [d.name for d in found.differences if not d.same_replay]
     if ways:
