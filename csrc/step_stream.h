@@ -130,7 +130,7 @@ HBM_NOINLINE static void stream(hbm_channel_t *self)
                 return;
             }
             if (HBM_UNLIKELY(pc->feed.gone != 0)) {
-                last_accepted(self, pc);
+                last_accepted(self, pc, &pc->feed);
                 changed = true;
             }
             if (!offers_read(pc)) {

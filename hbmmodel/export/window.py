@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,6 +104,7 @@ def read_window(
     held: list[Log] = []
     n = 0
     for piece in commands:
+        _check_places(piece, system)
         piece = piece[chosen[0][piece["stack"]] & chosen[1][piece["channel"]]]
         before.note(piece[piece["tick"] < start])
         inside = piece[(piece["tick"] >= start) & (piece["tick"] < end)]
@@ -132,7 +133,10 @@ def _bounds(result: Result, window_ns: tuple[float | Fraction, float | Fraction]
     if window_ns is None:
         return first, last
     try:
-        low, high = (-int(-Fraction(end) * 1000 // tick_ps) for end in window_ns)
+        given: tuple[Any, ...] = tuple(window_ns)
+        if any(isinstance(end, str) for end in given):
+            raise TypeError  # Fraction would read them
+        low, high = (-int(-Fraction(end) * 1000 // tick_ps) for end in given)
     except (TypeError, ValueError, OverflowError):
         low, high = 0, 0
     if not 0 <= low < high:
@@ -148,10 +152,31 @@ def _bounds(result: Result, window_ns: tuple[float | Fraction, float | Fraction]
     return low, min(high, last)
 
 
+def _check_places(log: Log, system: System) -> None:
+    """Refuse a log of another system."""
+    org = system.device.organisation
+    sizes = {
+        "stack": system.stacks,
+        "channel": org.channels,
+        "pseudo_channel": org.pseudo_channels,
+        "sid": org.sids,
+        "bank_group": org.bank_groups,
+        "bank": org.banks_per_group,
+    }
+    for name, size in sizes.items():
+        if len(log) and int(log[name].max()) >= size:
+            raise HbmArgumentError(
+                f"the log names {name} {int(log[name].max())}; the system has 0..{size - 1}: this log is of another one"
+            )
+
+
 def _choice(name: str, numbers: Sequence[int] | None, n: int) -> NDArray[np.bool_]:
     """A mask of those that are chosen."""
     if numbers is None:
         return np.ones(n, dtype=np.bool_)
+    given: Any = numbers
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise HbmArgumentError(f"{name} is {numbers!r}; give a list of numbers in 0..{n - 1}")
     mask = np.zeros(n, dtype=np.bool_)
     for number in numbers:
         if type(number) is not int or not 0 <= number < n:
