@@ -17,11 +17,12 @@ from hbmmodel.serving.arrivals import Arrivals, poisson
 from hbmmodel.serving.outcome import Serving, serve
 from hbmmodel.serving.readers import MOONCAKE_BLOCK_TOKENS, read_arrivals
 from hbmmodel.serving.scheduler import Policy, StepCost, schedule
-from hbmmodel.serving.steps import HeldOut, StepTimes, Surface, sample_steps
+from hbmmodel.serving.steps import Bend, HeldOut, StepTimes, Surface, sample_steps
 
 __all__ = [
     "MOONCAKE_BLOCK_TOKENS",
     "Arrivals",
+    "Bend",
     "HeldOut",
     "Policy",
     "Serving",

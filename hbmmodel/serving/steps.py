@@ -15,15 +15,67 @@ import numpy as np
 from hbmmodel.checks import check_real, check_whole
 from hbmmodel.sim import simulate
 from hbmmodel.system import System
+from hbmmodel.workload.forward import cache_shape
 from hbmmodel.workload.inference import chosen_model, decode, prefill
 from hbmmodel.workload.model import Attention, ModelConfig
+from hbmmodel.workload.parameters import Parallel, all_parameters
 
-__all__ = ["HeldOut", "StepTimes", "Surface", "sample_steps"]
+__all__ = ["Bend", "HeldOut", "StepTimes", "Surface", "sample_steps"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Bend:
+    """The part of a step's time that is not linear in its tokens, at the peak of the pins [s].
+
+    Few tokens hit few experts, many hit all; a windowed layer reads what is cached up to its window. Between samples
+    only the rest of the time is taken as linear.
+
+    Parameters
+    ----------
+    experts_s, miss : float
+        Time that reading all experts of a device takes, and the probability that a token misses one of them.
+    window_s, window_tokens : float, int
+        Time that reading one token's keys and values of all windowed layers takes, and the window.
+
+    Source
+    ------
+    For the experts see `hbmmodel.workload.expected_distinct`.
+
+    Examples
+    --------
+    >>> Bend(experts_s=1.0, miss=0.5).at(3, 0, 1)
+    0.875
+    """
+
+    experts_s: float = 0.0
+    miss: float = 1.0
+    window_s: float = 0.0
+    window_tokens: int = 0
+
+    def at(self, new: int, cached: float, sequences: int) -> float:
+        """Of a step with so many new tokens, tokens in caches and sequences that these belong to [s]."""
+        seen = min(cached, sequences * self.window_tokens)
+        return self.experts_s * (1.0 - self.miss**new) + self.window_s * seen
+
+    @classmethod
+    def of(cls, model: ModelConfig, tensor_parallel: int, peak_gb_per_s: float) -> Bend:
+        """That of a model on devices with this memory."""
+        a, e = model.attention, model.experts
+        parallel = Parallel(tensor_parallel)
+        held = sum(p.n_bytes for p in all_parameters(model, parallel) if p.name.startswith("expert_"))
+        windowed = sum(1 for layer in range(model.layers) if model.window(layer))
+        shape = cache_shape(model, parallel)
+        return cls(
+            held / peak_gb_per_s * 1e-9,
+            1.0 if e is None else 1.0 - e.top_k / e.count,
+            windowed * shape.parts * shape.token_bytes / peak_gb_per_s * 1e-9,
+            a.window_tokens if isinstance(a, Attention) else 0,
+        )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Surface:
-    """Times over (new tokens, cached tokens), linear between samples; beyond them, those of the nearest.
+    """Times over (new tokens, cached tokens), linear between samples but for a bend; beyond them, those of the nearest.
 
     Parameters
     ----------
@@ -33,6 +85,9 @@ class Surface:
         Cached tokens of each row's samples, rising.
     time_s : tuple of tuple of float
         Their times [s].
+    bend : Bend
+    one_each : bool
+        Whether every new token belongs to a sequence of its own; else all to one.
 
     Examples
     --------
@@ -43,26 +98,33 @@ class Surface:
     new: tuple[int, ...]
     cached: tuple[tuple[int, ...], ...]
     time_s: tuple[tuple[float, ...], ...]
+    bend: Bend = Bend()
+    one_each: bool = False
 
     def at(self, new: int, cached: int) -> float:
         """The time of a step [s]."""
+        new = min(max(new, self.new[0]), self.new[-1])
         i = bisect_left(self.new, new)
-        if i == len(self.new):
-            return self._in_row(i - 1, cached)
-        high = self._in_row(i, cached)
-        if i == 0 or self.new[i] == new:
-            return high
-        low = self._in_row(i - 1, cached)
-        return low + (high - low) * (new - self.new[i - 1]) / (self.new[i] - self.new[i - 1])
+        straight, there = self._in_row(i, cached)
+        if self.new[i] != new:
+            low, low_there = self._in_row(i - 1, cached)
+            part = (new - self.new[i - 1]) / (self.new[i] - self.new[i - 1])
+            straight, there = low + (straight - low) * part, low_there + (there - low_there) * part
+        return straight + self._bent(new, there)
 
-    def _in_row(self, row: int, cached: int) -> float:
-        x, y = self.cached[row], self.time_s[row]
-        i = bisect_left(x, cached)
-        if i == len(x):
-            return y[-1]
-        if i == 0 or x[i] == cached:
-            return y[i]
-        return y[i - 1] + (y[i] - y[i - 1]) * (cached - x[i - 1]) / (x[i] - x[i - 1])
+    def _bent(self, new: int, cached: float) -> float:
+        return self.bend.at(new, cached, new if self.one_each else 1)
+
+    def _in_row(self, row: int, cached: int) -> tuple[float, float]:
+        """Time without the bend, and the cached tokens that it stands for."""
+        n, x, y = self.new[row], self.cached[row], self.time_s[row]
+        there = min(max(cached, x[0]), x[-1])
+        i = bisect_left(x, there)
+        high = y[i] - self._bent(n, x[i])
+        if x[i] == there:
+            return high, there
+        low = y[i - 1] - self._bent(n, x[i - 1])
+        return low + (high - low) * (there - x[i - 1]) / (x[i] - x[i - 1]), there
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -226,8 +288,9 @@ def sample_steps(
             contexts = sorted({c // n if kind == "decode" else c for c in cached})
             x.append(tuple(c * n if kind == "decode" else c for c in contexts))
             y.append(tuple(time_of(kind, *((n, 1) if kind == "decode" else (1, n)), c) for c in contexts))
-        return Surface(tuple(new), tuple(x), tuple(y))
+        return Surface(tuple(new), tuple(x), tuple(y), bend, kind == "decode")
 
+    bend = Bend.of(chosen, tensor_parallel, float(system.peak_gb_per_s))
     spread = [round(cached_tokens * (i / (points - 1)) ** 2) for i in range(points)]
     decoding = surface("decode", max_batch, spread, points)
     taking = surface("prefill", token_budget, [0, cached_tokens], points + 1)

@@ -393,4 +393,6 @@ def test_a_table_that_is_the_head_too_is_cut_with_it() -> None:
         return sum(op.bytes_written for op in trace.operations() if "addcdiv" in op.name)
 
     assert looked_up(half) == looked_up(whole)  # every token has its row
+    # the joint QKV matrices too; only positions, norms and biases of rows stay whole
+    assert sum(phases(half)["optimizer"]) == pytest.approx(sum(phases(whole)["optimizer"]) / 2, rel=0.02)
     assert states(half) < 0.55 * states(whole)

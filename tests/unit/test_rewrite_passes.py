@@ -344,3 +344,61 @@ def test_rows_are_part_of_what_makes_operands_equal(trace: Make) -> None:
     operands = [Operand("r", 0, 0, "f32", [8, 4], [4, 1], rows=chosen) for chosen in rows]
     accesses = expand("aten.sum.default", operands, None, {0: 0}.__getitem__)  # type: ignore[arg-type]
     assert [access.row_offsets.tolist() for access in accesses if access.row_offsets is not None] == [[0, 16], [32, 48]]
+
+
+# ---- chains of passes ----
+
+
+@pytest.mark.parametrize("held", [0, 3, 1 << 16])
+def test_every_pass_of_a_chain_works_once_however_long_the_trace(
+    trace: Make, monkeypatch: pytest.MonkeyPatch, held: int
+) -> None:
+    from hbmmodel.trace.rewrite import spool
+
+    monkeypatch.setattr(spool, "HELD_MAX", held)
+    monkeypatch.setattr(spool, "BATCH", 2)
+    columns = op("aten.mm.default", matrix("r", 0, 4, 64), matrix("r", 1, 64, 128, True), matrix("w", 2, 4, 128))
+    t = trace(*alloc(0, 1, 2, 3, n_bytes=1 << 20), columns, op("aten.silu.default", matrix("r", 2, 4, 128),
+              matrix("w", 3, 4, 128)))  # fmt: skip
+    applied = []
+
+    class Counted(type(fuse_elementwise())):  # type: ignore[misc]
+        def apply(self, trace: RecordedTrace) -> Any:
+            applied.append(1)
+            return super().apply(trace)
+
+    chain = t.rewritten(Counted(), tensor_parallel(2), dtype("bf16", source="f32"), fuse_elementwise())
+    want = t.rewritten(fuse_elementwise()).rewritten(tensor_parallel(2))
+    assert [(name, [s for _, s, _ in accesses]) for name, accesses in moved(chain)] == [
+        (name, [s for _, s, _ in accesses]) for name, accesses in moved(want)
+    ]
+    assert len(applied) == 1
+
+
+def test_an_optimizer_behind_fused_chains_is_told_to_come_first(trace: Make) -> None:
+    t = trace(
+        *alloc(0, 1, 2),
+        op("aten.lerp_.Scalar", vector("m", 1), vector("r", 0)),
+        op("aten.addcmul_.default", vector("m", 2), vector("r", 0), vector("r", 0)),
+    )
+    with pytest.raises(HbmTraceError, match="fused already.*put optimizer before fuse_elementwise"):
+        moved(t.rewritten(fuse_elementwise(), optimizer("fused")))
+
+
+def test_tensors_that_are_cut_where_they_are_joined_stay_cut(trace: Make) -> None:
+    """The gradients of q, k and v become that of a joint matrix."""
+    up = matrix("r", 1, 64, 384, True)
+
+    def part(role: str, storage: int) -> list[Any]:
+        return matrix(role, storage, 4, 128)
+
+    t = trace(
+        *alloc(*range(8), n_bytes=1 << 20),
+        op("aten.mul.Tensor", matrix("r", 6, 4, 64), matrix("w", 0, 4, 64)),
+        op("aten.mm.default", matrix("r", 0, 4, 64), up, matrix("w", 2, 4, 384)),
+        op("aten.neg.default", ["r", 2, 0, "f32", [4, 128], [384, 1]], part("w", 3)),
+        op("aten.neg.default", ["r", 2, 512, "f32", [4, 128], [384, 1]], part("w", 4)),
+        op("aten.neg.default", ["r", 2, 1024, "f32", [4, 128], [384, 1]], part("w", 5)),
+        op("aten.cat.default", part("r", 3), part("r", 4), part("r", 5), matrix("w", 7, 4, 384)),
+    )
+    assert moved(t.rewritten(tensor_parallel(4)))[-1][1][-1] == ("w", 7, 4 * 384 * 4 // 4)

@@ -12,7 +12,8 @@ from cli_cases import fails, told
 import hbmmodel as hbm
 from hbmmodel.errors import HbmArgumentError
 from hbmmodel.result import Table
-from hbmmodel.serving import Serving, StepTimes, Surface, poisson, sample_steps, serve
+from hbmmodel.serving import Bend, Serving, StepTimes, Surface, poisson, sample_steps, serve
+from hbmmodel.workload import Attention, Experts, LatentAttention
 
 SYSTEM = hbm.System(hbm.device("HBM4_8000"))
 SMALL = hbm.workload.model("llama-3.1-8b").replace(layers=6, hidden=512, intermediate=1024, vocab=1024)
@@ -45,6 +46,58 @@ def test_interpolation_is_exact_for_what_is_linear_and_stays_between_samples() -
     for n, c in [(1, 0), (2, 50), (16, 1000), (9, 777), (4, 100)]:
         assert surface.at(n, c) == pytest.approx(2.0 + 3 * n + 5e-3 * c)
     assert surface.at(99, 9999) == surface.at(16, 1000)
+
+
+def test_between_samples_few_tokens_hit_few_experts_and_windows_end() -> None:
+    bend = Bend(experts_s=8.0, miss=0.5, window_s=0.25, window_tokens=4)
+
+    def time(n: int, c: int) -> float:
+        return 1.0 + 2 * n + 8.0 * (1 - 0.5**n) + 0.25 * min(c, 4 * n) + 1e-3 * c
+
+    rows, columns = (1, 4, 16), (0, 100)
+    times = tuple(tuple(time(n, c) for c in columns) for n in rows)
+    surface = Surface(rows, (columns,) * 3, times, bend, one_each=True)
+    for n in (1, 2, 3, 5, 16):
+        for c in (0, 2, 50, 100):
+            assert surface.at(n, c) == pytest.approx(time(n, c))
+    assert surface.at(99, 999) == surface.at(16, 100)
+
+
+def test_the_bend_of_a_model_is_that_of_its_experts_and_windows() -> None:
+    assert Bend.of(SMALL, 1, 1000.0) == Bend()
+    oss = hbm.workload.model("gpt-oss-20b")
+    found = Bend.of(oss, 1, 1000.0)
+    counts = oss.parameter_counts()
+    matrices = (counts["expert_gate_up"] + counts["expert_down"]) * 4.25 / 8
+    biases = 2 * (counts["expert_gate_up_bias"] + counts["expert_down_bias"])
+    assert found.experts_s == pytest.approx((matrices + biases) / 1e12, rel=1e-3)
+    assert found.miss == 1 - 4 / 32 and found.window_tokens == 128
+    assert found.window_s == pytest.approx(oss.kv_bytes_per_token / 2 / 1e12)
+
+
+TINY_KINDS = {
+    "experts": hbm.workload.model("mixtral-8x7b").replace(
+        layers=2, hidden=256, vocab=1000, attention=Attention(8, 2, 32), experts=Experts(16, 2, 256)
+    ),
+    "latent": hbm.workload.model("deepseek-v3").replace(
+        layers=3, hidden=256, vocab=1000, attention=LatentAttention(8, 64, 32, 16, 32, 32), intermediate=512,
+        experts=Experts(16, 2, 128, shared=1, dense_layers=1),
+    ),
+    "windowed": hbm.workload.model("gpt-oss-20b").replace(
+        layers=4, hidden=256, vocab=1000,
+        attention=Attention(8, 2, 32, sinks=True, qkv_bias=True, output_bias=True, window_tokens=32, window_every=2),
+        experts=Experts(16, 2, 256, bias=True, dtype="mxfp4"),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", TINY_KINDS)
+def test_models_of_every_kind_are_served(kind: str) -> None:
+    requests = poisson(requests=60, per_second=5000.0, input_tokens=100, output_tokens=10)
+    found = serve(SYSTEM, requests, TINY_KINDS[kind], max_batch=8, token_budget=64, kv_tokens=4_000, points=3)
+    s = found.summary
+    assert s["served"] == 60 and 0 < s["ttft_s_p50"] < s["ttft_s_p99"] and s["step_error_max"] < 0.25
+    assert (found.steps["time_s"] > 0).all()
 
 
 def test_computing_takes_over_where_it_is_slower() -> None:

@@ -15,11 +15,9 @@ from hbmmodel.errors import HbmArgumentError, HbmTraceError
 from hbmmodel.trace.expand import Operand
 from hbmmodel.trace.index import IndexArrays
 from hbmmodel.trace.records import Alloc, OpRecord, PhaseMark, Record, RecordedTrace
+from hbmmodel.trace.rewrite.spool import Spool
 
 __all__ = ["Pass", "RewrittenTrace", "Storages", "check_choice", "check_count", "numbered", "produced", "refuse"]
-
-HELD_MAX = 1 << 16
-"""Most records that are held between two passes; a step of a large model has some ten thousand."""
 
 
 @dataclass(frozen=True)
@@ -102,26 +100,24 @@ class RewrittenTrace(RecordedTrace):
 
 
 class _Reread(RewrittenTrace):
-    """What one pass reads several times: held from the first time on, unless it is long.
+    """What one pass reads several times: kept from the first time on.
 
     Without, every pass would make the ones before it work as often as it reads.
     """
 
     def __init__(self, source: RecordedTrace, passes: Sequence[Pass]) -> None:
         super().__init__(source, passes)
-        self._held: list[Record] | None = None
+        self._kept: Spool | None = None
 
     def records(self) -> Iterator[Record]:
-        return self._collected() if self._held is None else iter(self._held)
+        return self._collected() if self._kept is None else iter(self._kept)
 
     def _collected(self) -> Iterator[Record]:
-        held: list[Record] = []
+        kept = Spool()
         for record in super().records():
-            if len(held) <= HELD_MAX:
-                held.append(record)
+            kept.add(record)
             yield record
-        if len(held) <= HELD_MAX:
-            self._held = held
+        self._kept = kept
 
 
 class Storages:

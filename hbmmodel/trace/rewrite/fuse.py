@@ -14,7 +14,10 @@ from hbmmodel.trace.expand import Operand, is_overwritten, moves_nothing, operat
 from hbmmodel.trace.records import Alloc, Free, OpRecord, PhaseMark, Record, RecordedTrace
 from hbmmodel.trace.rewrite.base import Pass, numbered
 
-__all__ = ["FuseElementwise"]
+__all__ = ["CHAIN", "FuseElementwise"]
+
+CHAIN = "fused.pointwise"
+"""What a fused chain is called."""
 
 GROUP_MAX = 256
 """Most operations of one fused kernel."""
@@ -168,7 +171,7 @@ class _Chain:
         kept = [operand for operand in writes.values() if operand.storage not in dropped]
         first = self._moving[0]
         return OpRecord(
-            "fused.pointwise",
+            CHAIN,
             (*reads.values(), *kept),
             first.seq,
             first.time_ns,

@@ -12,6 +12,7 @@ from typing import ClassVar
 from hbmmodel.trace.expand import Operand, operator
 from hbmmodel.trace.records import Alloc, Free, OpRecord, Record, RecordedTrace
 from hbmmodel.trace.rewrite.base import Pass, check_choice, numbered, refuse
+from hbmmodel.trace.rewrite.fuse import CHAIN
 
 __all__ = ["Optimizer"]
 
@@ -105,6 +106,13 @@ class Optimizer(Pass):
                 gradient = found.gradient_of.get(_key(row[1]))
                 if gradient is not None and _key(gradient) in found.square_of:
                     found.updated[_key(row[0])] = (row[0], row[1])
+        if not found.updated and any(record.name == CHAIN for _, _, record in numbered(trace)):
+            raise refuse(
+                trace,
+                self,
+                "element-wise chains are fused already, and an eager optimizer's step with them",
+                "put optimizer before fuse_elementwise",
+            )
         if not found.updated:
             raise refuse(
                 trace,

@@ -179,6 +179,8 @@ class Sharding(abc.ABC):
                     self.match(record, position, at)
                     break
         results = [o for o in record.operands if o.role == "w"]
+        if operator(record.name) == ("aten", "cat") and len(cut) == len(inputs):
+            self._joined(cut, results)
         for out in results:
             for other, dim in cut:
                 at = dim + len(out.shape) - len(other.shape)
@@ -187,6 +189,14 @@ class Sharding(abc.ABC):
                     break
         if results and not any(self.cut_of(out) is not None for out in results):
             self.partial(record)
+
+    def _joined(self, cut: list[tuple[Operand, int]], results: list[Operand]) -> None:
+        """Tensors that are cut along the dimension in which they are joined: so is what they become, part by part."""
+        dim = cut[0][1]
+        for out in results:
+            alike = all(d == dim and len(o.shape) == len(out.shape) for o, d in cut)
+            if alike and out.shape[dim] == sum(o.shape[dim] for o, _ in cut):
+                self.cut(out, dim)
 
     def _spread_lists(self, record: OpRecord) -> None:
         """Optimizers: whatever has the shape and the place of a cut tensor is cut as well."""
