@@ -63,7 +63,7 @@ validation: build
 	$(PY) -m hbmmodel.validate.document $(if $(RECORDED),--recorded $(RECORDED)) docs/validation.md
 
 docs: build $(STAMP)-docs
-	$(VENV)/bin/sphinx-build -q -b html docs build/docs
+	$(VENV)/bin/sphinx-build -q -W --keep-going -E -b html docs build/docs
 	@echo "build/docs/index.html"
 
 # sdist and wheel in dist/, the wheel made from the sdist, then installed and started in an environment of its own.

@@ -143,6 +143,8 @@ typedef struct {
     int32_t power;        /* as scheduler, page and refresh */
     int64_t power_down_ticks;   /* idle time before power-down */
     int64_t self_refresh_ticks; /* and before self-refresh */
+    int64_t log_from_tick; /* log_commands: only commands at log_from_tick <= tick < log_to_tick; */
+    int64_t log_to_tick;   /* 0: to the end */
 } hbm_policy_t;
 
 /* ---- system: all channels of all stacks ---- */
@@ -250,6 +252,9 @@ HBM_API void hbm_system_histogram(const hbm_system_t *self, uint64_t *out);
 HBM_API int64_t hbm_system_epochs(const hbm_system_t *self, int64_t *epoch_ticks);
 /* 4 rows (bytes read, bytes written, ACT, REF) of n epochs. */
 HBM_API int hbm_system_epoch_table(hbm_system_t *self, int64_t n, int64_t *out);
+/* 5 rows of n epochs: ticks of all pseudo-channels in active standby, precharged standby, active power-down, precharged
+ * power-down, self-refresh; complete after hbm_system_finish. */
+HBM_API int hbm_system_epoch_states(hbm_system_t *self, int64_t n, int64_t *out);
 HBM_API int64_t hbm_system_n_commands(const hbm_system_t *self);
 /* Copies commands [first, first + n) of the log ordered by stack, channel, tick. */
 HBM_API void hbm_system_commands(const hbm_system_t *self, int64_t first, int64_t n, hbm_command_t *out);

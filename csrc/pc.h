@@ -125,16 +125,22 @@ HBM_INLINE bool hbm_pc_idle(const hbm_pc_t *self)
     return self->queue[HBM_READ].count == 0 && self->queue[HBM_WRITE].count == 0;
 }
 
-/* Counts the time up to t; to be called before the state changes or the number of open banks passes 0. */
-HBM_INLINE void hbm_power_spend(hbm_pc_t *self, hbm_tick_t t)
+/* Number of the counter and of the time series. */
+HBM_INLINE int hbm_power_state(hbm_power_t power, bool open) { return power == HBM_STANDBY ? !open : 1 + (int)power; }
+
+/* Counts the time up to t, also into the time series if there is one; to be called before the state changes or the number of open banks passes 0. */
+HBM_INLINE void hbm_power_spend(hbm_pc_t *self, hbm_epochs_t *epochs, hbm_tick_t t)
 {
     hbm_counters_t *n = &self->counters;
-    int64_t *ticks = self->power == HBM_SELF_REFRESH            ? &n->ticks_self_refresh
-                     : self->power == HBM_ACTIVE_POWER_DOWN     ? &n->ticks_active_power_down
-                     : self->power == HBM_PRECHARGED_POWER_DOWN ? &n->ticks_precharged_power_down
-                     : self->open != 0                          ? &n->ticks_active_standby
-                                                                : &n->ticks_precharged_standby;
-    *ticks += t - self->power_since;
+    int64_t *const ticks[HBM_POWER_STATES] = {&n->ticks_active_standby, &n->ticks_precharged_standby,
+                                              &n->ticks_active_power_down, &n->ticks_precharged_power_down,
+                                              &n->ticks_self_refresh};
+    const int state = hbm_power_state(self->power, self->open != 0);
+
+    *ticks[state] += t - self->power_since;
+    if (epochs != NULL) {
+        hbm_epochs_spend(epochs, self->power_since, t, state);
+    }
     self->power_since = t;
 }
 
@@ -159,7 +165,7 @@ HBM_INLINE void hbm_pc_cut_active(hbm_pc_t *self, const hbm_device_t *d, hbm_tic
 
 /* The run is over at `end`: what lies behind the last burst had no request, and the counters that follow from others are
  * made from them (which saves touching them with every burst). */
-HBM_INLINE void hbm_pc_settle(hbm_pc_t *self, const hbm_device_t *d, hbm_tick_t end)
+HBM_INLINE void hbm_pc_settle(hbm_pc_t *self, const hbm_device_t *d, hbm_epochs_t *epochs, hbm_tick_t end)
 {
     hbm_counters_t *n = &self->counters;
     const int64_t reads = n->n_rd + n->n_rda, writes = n->n_wr + n->n_wra;
@@ -171,7 +177,7 @@ HBM_INLINE void hbm_pc_settle(hbm_pc_t *self, const hbm_device_t *d, hbm_tick_t 
     n->bytes_written = writes * d->burst_bytes;
     n->data_ticks = (reads + writes) * d->BL;
     n->row_hits = reads + writes - n->row_misses - n->row_conflicts; /* every served entry is one of the three */
-    hbm_power_spend(self, end);
+    hbm_power_spend(self, epochs, end);
     hbm_pc_cut_active(self, d, end);
     if (end > self->account.data_free) {
         self->counters.lost_no_request += end - self->account.data_free;

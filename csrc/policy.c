@@ -82,6 +82,9 @@ int hbm_policies_init(hbm_policies_t *self, const hbm_policy_t *config, const hb
         config->host_ticks > (1 << 24) || config->epoch_ticks < 2 || config->pull_in < 0 || config->postpone < 0) {
         return HBM_ERR_BAD_POLICY;
     }
+    if (config->log_from_tick < 0 || (config->log_to_tick != 0 && config->log_to_tick <= config->log_from_tick)) {
+        return HBM_ERR_BAD_POLICY;
+    }
     if (config->refresh_scale != 1 && config->refresh_scale != 2 && config->refresh_scale != 4) {
         return HBM_ERR_BAD_POLICY;
     }

@@ -113,6 +113,27 @@ int hbm_system_epoch_table(hbm_system_t *self, int64_t n, int64_t *out)
     return 0;
 }
 
+int hbm_system_epoch_states(hbm_system_t *self, int64_t n, int64_t *out)
+{
+    hbm_tick_t length = 0;
+    const int64_t used = hbm_system_epochs(self, &length);
+
+    if (n != used) {
+        return HBM_ERR_BAD_ARGUMENT;
+    }
+    memset(out, 0, (size_t)(n * HBM_POWER_STATES) * sizeof *out);
+    for (int32_t w = 0; w < self->n_workers; w++) {
+        const hbm_epochs_t *e = &self->worker[w].epochs;
+        const int64_t ratio = length / e->length;
+        for (int32_t i = 0; i < e->used; i++) {
+            for (int s = 0; s < HBM_POWER_STATES; s++) {
+                out[s * n + i / ratio] += (int64_t)e->ticks[i][s];
+            }
+        }
+    }
+    return 0;
+}
+
 /* ---- command logs ---- */
 
 static void copy_log(const hbm_channel_t *channel, const hbm_device_t *d, int32_t number, int64_t first, int64_t n,
@@ -215,7 +236,7 @@ int hbm_channel_run_execute(hbm_channel_run_t *self, int64_t *end_tick)
 
     *end_tick = hbm_channel_done(&self->channel);
     for (int p = 0; p < self->channel.n_pc && ret == 0; p++) {
-        hbm_pc_settle(&self->channel.pc[p], &self->device, *end_tick);
+        hbm_pc_settle(&self->channel.pc[p], &self->device, NULL, *end_tick);
     }
     return ret;
 }

@@ -55,8 +55,12 @@ void hbm_epochs_merge(hbm_epochs_t *self)
         for (int s = 0; s < HBM_EPOCH_SERIES; s++) {
             self->count[i][s] = self->count[2 * i][s] + self->count[2 * i + 1][s];
         }
+        for (int s = 0; s < HBM_POWER_STATES; s++) {
+            self->ticks[i][s] = self->ticks[2 * i][s] + self->ticks[2 * i + 1][s];
+        }
     }
     memset(self->count[HBM_EPOCHS / 2], 0, sizeof self->count / 2);
+    memset(self->ticks[HBM_EPOCHS / 2], 0, sizeof self->ticks / 2);
     self->length *= 2;
     self->used = (self->used + 1) / 2;
 }
@@ -82,6 +86,17 @@ void hbm_epochs_add_many(hbm_epochs_t *self, hbm_tick_t first, hbm_tick_t step, 
         self->count[self->current][series] += (uint64_t)here;
         first += here * step;
         n -= here;
+    }
+}
+
+void hbm_epochs_spend_long(hbm_epochs_t *self, hbm_tick_t from, hbm_tick_t to, int state)
+{
+    while (from < to) {
+        hbm_tick_t stop;
+        hbm_epochs_seek(self, from);
+        stop = hbm_min(to, self->begin + self->length);
+        self->ticks[self->current][state] += (uint64_t)(stop - from);
+        from = stop;
     }
 }
 

@@ -48,6 +48,9 @@ HBM_INLINE int32_t hbm_bucket(int64_t value)
 
 enum { HBM_EPOCH_READ, HBM_EPOCH_WRITE, HBM_EPOCH_ACT, HBM_EPOCH_REF, HBM_EPOCH_SERIES };
 
+/* What the time is counted as; in the order of the counters ticks_active_standby and on. */
+enum { HBM_POWER_STATES = 5 };
+
 /* A time series.  When a run outgrows the table neighbours are merged and the epoch doubles. */
 typedef struct {
     hbm_tick_t length;
@@ -55,6 +58,7 @@ typedef struct {
     int32_t current;
     int32_t used;
     uint64_t count[HBM_EPOCHS][HBM_EPOCH_SERIES];
+    uint64_t ticks[HBM_EPOCHS][HBM_POWER_STATES]; /* of all pseudo-channels together */
 } hbm_epochs_t;
 
 void hbm_epochs_init(hbm_epochs_t *self, hbm_tick_t length);
@@ -71,6 +75,18 @@ HBM_INLINE void hbm_epochs_add(hbm_epochs_t *self, hbm_tick_t t, int series)
 
 /* The same n times, at the rising edges at or after first, first + step, ...; costs epochs, not events. */
 void hbm_epochs_add_many(hbm_epochs_t *self, hbm_tick_t first, hbm_tick_t step, int64_t n, int series);
+
+/* A pseudo-channel spent [from, to) in a power state. */
+void hbm_epochs_spend_long(hbm_epochs_t *self, hbm_tick_t from, hbm_tick_t to, int state);
+
+HBM_INLINE void hbm_epochs_spend(hbm_epochs_t *self, hbm_tick_t from, hbm_tick_t to, int state)
+{
+    if (from >= self->begin && to - self->begin <= self->length) {
+        self->ticks[self->current][state] += (uint64_t)(to - from);
+    } else {
+        hbm_epochs_spend_long(self, from, to, state);
+    }
+}
 
 typedef struct {
     hbm_tick_t tick;

@@ -110,7 +110,7 @@ HBM_INLINE void issue_column(hbm_channel_t *self, hbm_pc_t *pc, int bank, hbm_ti
             --*(is_write ? &pc->counters.n_wr : &pc->counters.n_rd);
             ++*(is_write ? &pc->counters.n_wra : &pc->counters.n_rda);
             hbm_precharge_at(&pc->timing, d, bank, pc->timing.pre_ok[bank]);
-            close_bank(pc, bank, t, pc->timing.pre_ok[bank]);
+            close_bank(self, pc, bank, t, pc->timing.pre_ok[bank]);
             want_activate(pc, bank, t);
         }
         if (self->policies->revisit_rows) {

@@ -40,10 +40,10 @@ HBM_INLINE void want_any_row(const hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t
 }
 
 /* By a command at t, from which on the row is closed for the controller; the array is at `closed`. */
-static void close_bank(hbm_pc_t *pc, int bank, hbm_tick_t t, hbm_tick_t closed)
+static void close_bank(hbm_channel_t *self, hbm_pc_t *pc, int bank, hbm_tick_t t, hbm_tick_t closed)
 {
     if (pc->open == hbm_bit(bank)) {
-        hbm_power_spend(pc, t);
+        hbm_power_spend(pc, self->epochs, t);
     }
     hbm_pc_closes(pc, bank, closed);
     pc->open &= ~hbm_bit(bank);
@@ -57,8 +57,14 @@ static void close_bank(hbm_pc_t *pc, int bank, hbm_tick_t t, hbm_tick_t closed)
 static void log_command(hbm_channel_t *self, const hbm_pc_t *pc, int command, int bank, int32_t row, int32_t column,
                         hbm_tick_t t)
 {
+    const hbm_policy_t *c = &self->policies->config;
     const hbm_logged_t item = {t, row, (uint16_t)column, (uint8_t)pc->index, (uint8_t)bank, (uint8_t)command};
-    const int ret = hbm_log_append(&self->log, &item);
+    int ret;
+
+    if (t < c->log_from_tick || (c->log_to_tick != 0 && t >= c->log_to_tick)) {
+        return;
+    }
+    ret = hbm_log_append(&self->log, &item);
     if (ret != 0) {
         self->error = ret;
     }

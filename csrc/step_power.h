@@ -12,9 +12,9 @@ enum { POWER_COMMAND_TICKS = 2 }; /* of the row bus: 1 CK */
 HBM_INLINE hbm_tick_t least_stay(const hbm_device_t *d) { return hbm_max(d->CPDED, d->PDmin); }
 
 /* What the pseudo-channel is in from t on. */
-static void enter_state(hbm_pc_t *pc, hbm_power_t state, hbm_tick_t t)
+static void enter_state(hbm_channel_t *self, hbm_pc_t *pc, hbm_power_t state, hbm_tick_t t)
 {
-    hbm_power_spend(pc, t);
+    hbm_power_spend(pc, self->epochs, t);
     pc->power = state;
 }
 
@@ -143,7 +143,7 @@ static void go_down(hbm_channel_t *self, hbm_tick_t t, bool self_refresh)
     }
     for (int i = 0; i < self->n_pc; i++) {
         hbm_pc_t *pc = &self->pc[i];
-        enter_state(pc, self_refresh ? HBM_SELF_REFRESH : open != 0 ? HBM_ACTIVE_POWER_DOWN : HBM_PRECHARGED_POWER_DOWN, t);
+        enter_state(self, pc, self_refresh ? HBM_SELF_REFRESH : open != 0 ? HBM_ACTIVE_POWER_DOWN : HBM_PRECHARGED_POWER_DOWN, t);
         if (self_refresh) {
             self->power.due_in[i] = pc->refresh.next_due - t;
             pc->refresh.next_due = HBM_NEVER; /* the clock stands still */
@@ -161,7 +161,7 @@ static void come_up(hbm_channel_t *self, hbm_tick_t t, bool self_refresh)
     self->row_free = self->column_free = awake;
     for (int i = 0; i < self->n_pc; i++) {
         hbm_pc_t *pc = &self->pc[i];
-        enter_state(pc, HBM_STANDBY, t);
+        enter_state(self, pc, HBM_STANDBY, t);
         pc->account.awake = awake;
         pc->refresh.behind = self_refresh || pc->refresh.owed >= 1; /* XS is long enough for one to fall due */
         if (self_refresh && policies->refresh->active) {
@@ -177,7 +177,7 @@ static void close_all(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t)
 {
     hbm_timing_issue(&pc->timing, self->device, HBM_CMD_PREAB, 0, t);
     while (pc->open != 0) {
-        close_bank(pc, hbm_lowest(pc->open), t, t);
+        close_bank(self, pc, hbm_lowest(pc->open), t, t);
     }
     pc->counters.n_pre_ab++;
     self->row_free = t + self->device->row_ticks;

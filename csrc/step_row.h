@@ -36,7 +36,7 @@ HBM_INLINE void issue_act(hbm_channel_t *self, hbm_pc_t *pc, int bank, hbm_tick_
     hbm_issue_act(&pc->timing, d, bank, t);
     ok = pc->direction == HBM_READ ? pc->timing.rd_ok[bank] : pc->timing.wr_ok[bank];
     if (pc->open == 0) {
-        hbm_power_spend(pc, t);
+        hbm_power_spend(pc, self->epochs, t);
     }
     pc->open |= hbm_bit(bank);
     pc->open_row[bank] = row;
@@ -73,7 +73,7 @@ HBM_INLINE void issue_act(hbm_channel_t *self, hbm_pc_t *pc, int bank, hbm_tick_
 HBM_INLINE void issue_precharge(hbm_channel_t *self, hbm_pc_t *pc, int bank, hbm_tick_t t, const bool plain)
 {
     hbm_issue_pre(&pc->timing, self->device, bank, t);
-    close_bank(pc, bank, t, t);
+    close_bank(self, pc, bank, t, t);
     pc->pre_at = hbm_max(pc->pre_at, pc->timing.pre_any);
     want_activate(pc, bank, t + 1);
     pc->counters.n_pre_pb++;
@@ -96,7 +96,7 @@ static void issue_refresh(hbm_channel_t *self, hbm_pc_t *pc, int command, int ba
     case HBM_CMD_PREAB:
         for (uint64_t m = pc->open; m != 0; m &= m - 1) {
             hbm_issue_pre(&pc->timing, d, hbm_lowest(m), t);
-            close_bank(pc, hbm_lowest(m), t, t);
+            close_bank(self, pc, hbm_lowest(m), t, t);
         }
         pc->counters.n_pre_ab++;
         break;

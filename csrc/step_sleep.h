@@ -9,7 +9,7 @@
 #include "step_power.h"
 
 /* Longer periods are not skipped.  A wake-up that refreshes n of m banks repeats after up to m of them. */
-enum { HBM_CYCLE_REFRESHES = 4096, HBM_CYCLE_TRIES = 256 };
+enum { HBM_CYCLE_REFRESHES = 4096, HBM_CYCLE_CHANGES = 8192, HBM_CYCLE_TRIES = 256 };
 
 /* An earlier PDE, and what happened since. */
 struct hbm_cycle {
@@ -18,6 +18,12 @@ struct hbm_cycle {
     const hbm_pc_t *row_first;
     int32_t n;
     int32_t refreshed[HBM_CYCLE_REFRESHES]; /* ticks since `at` */
+    hbm_power_t power; /* the latest, of all pseudo-channels */
+    int32_t n_changes;
+    struct {
+        int32_t after; /* ticks since `at` */
+        hbm_power_t into;
+    } change[HBM_CYCLE_CHANGES];
     struct {
         int64_t accepted;
         hbm_timing_t timing;
@@ -31,7 +37,7 @@ struct hbm_cycle {
 
 static int64_t accepted(const hbm_pc_t *pc) { return pc->age + pc->counters.reads_forwarded; }
 
-/* Called after every event: notes refreshes. */
+/* Called after every event: notes refreshes and changes of the power state. */
 HBM_INLINE void cycle_note(hbm_channel_t *self, hbm_tick_t t, int64_t before)
 {
     struct hbm_cycle *c = self->cycle;
@@ -43,6 +49,15 @@ HBM_INLINE void cycle_note(hbm_channel_t *self, hbm_tick_t t, int64_t before)
             c->n = HBM_CYCLE_REFRESHES + 1;
         }
     }
+    if (self->pc[0].power != c->power) {
+        c->power = self->pc[0].power;
+        if (c->n_changes < HBM_CYCLE_CHANGES && t - c->at <= INT32_MAX) {
+            c->change[c->n_changes].after = (int32_t)(t - c->at);
+            c->change[c->n_changes++].into = c->power;
+        } else {
+            c->n = HBM_CYCLE_REFRESHES + 1;
+        }
+    }
 }
 
 static void cycle_begin(hbm_channel_t *self, hbm_tick_t t)
@@ -50,7 +65,8 @@ static void cycle_begin(hbm_channel_t *self, hbm_tick_t t)
     struct hbm_cycle *c = self->cycle;
 
     c->at = t;
-    c->tries = c->n = 0;
+    c->tries = c->n = c->n_changes = 0;
+    c->power = self->pc[0].power;
     c->row_first = self->row_first;
     for (int i = 0; i < self->n_pc; i++) {
         const hbm_pc_t *pc = &self->pc[i];
@@ -95,6 +111,23 @@ static bool same_state(const hbm_channel_t *self, const hbm_pc_t *pc, int i, hbm
     return same;
 }
 
+/* A period from `from` on, which begins and ends with the PDE, passes in the noted states. */
+static void cycle_spend(hbm_channel_t *self, hbm_tick_t from)
+{
+    const struct hbm_cycle *c = self->cycle;
+    hbm_tick_t since = from;
+    hbm_power_t power = c->power;
+
+    for (int32_t n = 0; n < c->n_changes; n++) {
+        const hbm_tick_t until = from + c->change[n].after;
+        for (int i = 0; i < self->n_pc; i++) {
+            hbm_epochs_spend(self->epochs, since, until, hbm_power_state(power, false));
+        }
+        since = until;
+        power = c->change[n].into;
+    }
+}
+
 static void cycle_take(hbm_channel_t *self, hbm_tick_t period, int64_t times)
 {
     struct hbm_cycle *c = self->cycle;
@@ -130,6 +163,7 @@ static void cycle_take(hbm_channel_t *self, hbm_tick_t period, int64_t times)
         for (int32_t n = 0; n < c->n; n++) {
             hbm_epochs_add(self->epochs, c->at + c->refreshed[n] + k * period, HBM_EPOCH_REF);
         }
+        cycle_spend(self, c->at + k * period);
     }
     self->now += by;
     self->power.entered += by;

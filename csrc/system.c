@@ -216,7 +216,7 @@ static int advance_one(void *context, int32_t worker, int32_t item)
 
     ret = hbm_channel_advance(channel, finish->end);
     for (int p = 0; p < channel->n_pc; p++) {
-        hbm_pc_settle(&channel->pc[p], channel->device, finish->end);
+        hbm_pc_settle(&channel->pc[p], channel->device, channel->epochs, finish->end);
     }
     return ret;
 }

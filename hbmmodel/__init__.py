@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hbmmodel import errors as errors
     from hbmmodel import serving as serving
+    from hbmmodel import study as study
     from hbmmodel import thermal as thermal
     from hbmmodel import workload as workload
     from hbmmodel.check import check as check
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from hbmmodel.products import products as products
     from hbmmodel.result import Result as Result
     from hbmmodel.sim import simulate as simulate
+    from hbmmodel.study.comparison import compare as compare
+    from hbmmodel.study.sweeping import sweep as sweep
     from hbmmodel.system import Controller as Controller
     from hbmmodel.system import System as System
     from hbmmodel.thermal.cooling import Cooling as Cooling
@@ -57,6 +60,7 @@ __all__ = [
     "__version__",
     "capture",
     "check",
+    "compare",
     "demo_capture",
     "device",
     "devices",
@@ -70,6 +74,8 @@ __all__ = [
     "read_trace",
     "serving",
     "simulate",
+    "study",
+    "sweep",
     "thermal",
     "workload",
 ]
@@ -85,6 +91,7 @@ _HOME = {
     "Trips": "hbmmodel.thermal.trips",
     "capture": "hbmmodel.trace.capture",
     "check": "hbmmodel.check",
+    "compare": "hbmmodel.study.comparison",
     "demo_capture": "hbmmodel.trace.shipped",
     "device": "hbmmodel.device",
     "devices": "hbmmodel.device",
@@ -95,11 +102,12 @@ _HOME = {
     "products": "hbmmodel.products",
     "read_trace": "hbmmodel.trace",
     "simulate": "hbmmodel.sim",
+    "sweep": "hbmmodel.study.sweeping",
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("errors", "serving", "thermal", "workload"):
+    if name in ("errors", "serving", "study", "thermal", "workload"):
         return importlib.import_module(f"hbmmodel.{name}")
     home = _HOME.get(name)
     if home is None:

@@ -50,6 +50,8 @@ cdef extern from "hbm.h" nogil:
         int32_t power
         int64_t power_down_ticks
         int64_t self_refresh_ticks
+        int64_t log_from_tick
+        int64_t log_to_tick
 
     ctypedef struct hbm_command_t:
         int64_t tick
@@ -159,6 +161,7 @@ cdef extern from "hbm.h" nogil:
     void hbm_system_histogram(const hbm_system_t *self, uint64_t *out)
     int64_t hbm_system_epochs(const hbm_system_t *self, int64_t *epoch_ticks)
     int hbm_system_epoch_table(hbm_system_t *self, int64_t n, int64_t *out)
+    int hbm_system_epoch_states(hbm_system_t *self, int64_t n, int64_t *out)
     int64_t hbm_system_n_commands(const hbm_system_t *self)
     void hbm_system_commands(const hbm_system_t *self, int64_t first, int64_t n, hbm_command_t *out)
 

@@ -237,10 +237,13 @@ cdef class CoreSystem:
     cdef poll_t poll
 
     def __cinit__(self, CoreMap map not None, dict policy not None, *, int64_t host_ticks, int64_t window,
-                  int threads, bint command_log, int64_t epoch_ticks, bint skip=True):
+                  int threads, bint command_log, int64_t epoch_ticks, bint skip=True, int64_t log_from_tick=0,
+                  int64_t log_to_tick=0):
         cdef hbm_policy_t filled
         cdef int code
         fill_policy(policy, host_ticks, window, skip, command_log, epoch_ticks, &filled)
+        filled.log_from_tick = log_from_tick
+        filled.log_to_tick = log_to_tick
         code = hbm_system_create(map.device.ptr, map.ptr, &filled, threads, &self.ptr)
         if code != 0:
             raise_for(code, "")
@@ -506,10 +509,11 @@ cdef class CoreSystem:
         return out
 
     def epochs(self):
-        """Time series: dict epoch_ticks, bytes_read, bytes_written, n_act, n_ref."""
+        """Time series: dict epoch_ticks, bytes_read, bytes_written, n_act, n_ref, ticks_ of every power state."""
         cdef int64_t epoch_ticks = 0
         cdef int64_t n
         cdef int64_t[:, ::1] view
+        cdef int64_t[:, ::1] states_view
         self.idle()
         n = hbm_system_epochs(self.ptr, &epoch_ticks)
         table = np.zeros((4, max(n, 1)), dtype=np.int64)
@@ -517,7 +521,13 @@ cdef class CoreSystem:
         code = hbm_system_epoch_table(self.ptr, n, &view[0, 0])
         if code != 0:
             raise_for(code, "")
+        states = np.zeros((5, max(n, 1)), dtype=np.int64)
+        states_view = states
+        code = hbm_system_epoch_states(self.ptr, n, &states_view[0, 0])
+        if code != 0:
+            raise_for(code, "")
         rows = {name: table[i, :n].copy() for i, name in enumerate(("bytes_read", "bytes_written", "n_act", "n_ref"))}
+        rows.update({name: states[i, :n].copy() for i, name in enumerate(counter_names()[-5:])})
         return {"epoch_ticks": epoch_ticks, **rows}
 
     def commands(self):

@@ -48,6 +48,11 @@ def command(log: str, limit: int, as_json: bool, **options: Any) -> int:
         result = Result.load(log)
         if result.command_log is None:
             raise HbmArgumentError(f"{log} holds no command log; record one with hbmmodel run --command-log")
+        if "command_log_window_ticks" in result.trace:
+            raise HbmArgumentError(
+                f"{log} holds the commands of a window alone, and what a command may do depends on all before it; "
+                "record a whole log with hbmmodel run --command-log"
+            )
         commands, system = result.command_log, result.system
         end_tick = round(result.summary["time_ticks"] or 0)
         if options["device"] is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -28,6 +28,7 @@ __all__ = [
     "listing_group",
     "open_trace",
     "parse_settings",
+    "quiet_option",
     "read_options",
     "system_options",
 ]
@@ -36,6 +37,7 @@ DEFAULT_DEVICE = "HBM4_8000"
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 
 
@@ -259,7 +261,7 @@ def build_system(
     from hbmmodel.products import product as make_product
     from hbmmodel.products import product_info
     from hbmmodel.system import Controller, System
-    from hbmmodel.thermal.cooling import Cooling
+    from hbmmodel.vary import settings as settings_of_parts
 
     options: dict[str, dict[str, Any]] = {
         "controller": {
@@ -275,12 +277,7 @@ def build_system(
         "device": {},
     }
     chosen = {place: {k: v for k, v in values.items() if v is not None} for place, values in options.items()}
-    own = {
-        "controller": {f.name for f in fields(Controller)},
-        "system": {f.name for f in fields(System)} - {"device", "controller", "cooling"},
-        "cooling": {f.name for f in fields(Cooling)} - {"trips"},
-        "trips": {"hysteresis_c", "cattrip_c", "poll_s"},
-    }
+    own = settings_of_parts()
     if product is not None and (device is not None or variant is not None):
         raise click.UsageError("--system names the device; leave out --device and --variant")
     named = product_info(product) if product is not None else None

@@ -60,11 +60,19 @@ command = listing_group(
 @click.argument("name", metavar="NAME")
 @click.option("--variant", default=None, metavar="NAME", help="Density and height, e.g. 24Gb_12H.")
 @click.option("--sources", is_flag=True, help="Show formula, note and citation of every value.")
+@click.option("--toml", is_flag=True, help="Print the preset's file, to copy and edit.")
 @json_option
-def show_command(name: str, variant: str | None, sources: bool, as_json: bool) -> None:
+def show_command(name: str, variant: str | None, sources: bool, toml: bool, as_json: bool) -> None:
     """Show one preset: organisation, times, confidence."""
     from hbmmodel.device import describe, device, to_dict
 
+    if toml:
+        from hbmmodel.device.presets import toml_text
+
+        if variant is not None or sources or as_json:
+            raise click.UsageError("--toml prints the whole file; leave out --variant, --sources and --json")
+        click.echo(toml_text(name), nl=False)
+        return
     shown = device(name, variant)
     if as_json:
         echo_json(to_dict(shown))

@@ -38,11 +38,19 @@ command = listing_group(
 
 @command.command("show")
 @click.argument("name", metavar="NAME")
+@click.option("--toml", is_flag=True, help="Print the set's file, to copy and edit.")
 @json_option
-def show_command(name: str, as_json: bool) -> None:
+def show_command(name: str, toml: bool, as_json: bool) -> None:
     """Show one set, by name or as a TOML file: every value with its span and source."""
     from hbmmodel.energy import energy_set
 
+    if toml:
+        from hbmmodel.energy.presets import toml_text
+
+        if as_json:
+            raise click.UsageError("--toml prints the file as it is; leave out --json")
+        click.echo(toml_text(name), nl=False)
+        return
     shown = energy_set(name)
     if as_json:
         echo_json(_plain(shown))

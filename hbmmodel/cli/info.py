@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from hbmmodel.cli.common import echo_json, json_option, open_trace
 
+if TYPE_CHECKING:
+    from hbmmodel.result import Result, Table
+
 __all__ = ["command"]
+
+TABLES = (
+    *("long", "summary", "channels", "operations", "timeline", "power_states", "energy", "histogram", "temperature"),
+    *("temperature_cells", "commands"),
+)
 
 
 @click.command("info")
@@ -21,11 +30,33 @@ __all__ = ["command"]
 @click.option(
     "--with", "with_file", default=None, metavar="FILE", help="The other file of a pair, as of convert."
 )
+@click.option(
+    "--table",
+    "table_name",
+    type=click.Choice(TABLES),
+    default=None,
+    help="Print this table of the result as CSV; long has everything, a row per place and quantity.",
+)
+@click.option("-o", "--output", default=None, metavar="FILE", help="Write the table to FILE, .csv, .parquet or .json.")
 @json_option
 def command(
-    target: str | None, policies: bool, keys: bool, format_name: str | None, with_file: str | None, as_json: bool
+    target: str | None,
+    policies: bool,
+    keys: bool,
+    format_name: str | None,
+    with_file: str | None,
+    table_name: str | None,
+    output: str | None,
+    as_json: bool,
 ) -> None:
-    """Describe TRACE (or a memory snapshot), the saved result in DIR, the policies, or the keys of a summary."""
+    """Describe TRACE (or a memory snapshot), the saved result in DIR, the policies, or the keys of a summary.
+
+    With --table a table of the saved result in DIR is printed or written instead.
+    """
+    if output is not None and table_name is None:
+        raise click.UsageError("-o writes a table; name one with --table")
+    if table_name is not None and (target is None or not Path(target).is_dir()):
+        raise click.UsageError(f"--table is of a saved result; {target or 'nothing'} is none: give its directory")
     if (target is not None) + policies + keys != 1:
         raise click.UsageError("give one of TRACE, DIR, --policies or --keys")
     if policies:
@@ -34,7 +65,9 @@ def command(
         _keys(as_json)
     else:
         assert target is not None
-        if Path(target).is_dir():
+        if table_name is not None:
+            _table(target, table_name, output, as_json)
+        elif Path(target).is_dir():
             _result(target, as_json)
         else:
             _trace(target, format_name, with_file, as_json)
@@ -92,6 +125,42 @@ def _result(directory: str, as_json: bool) -> None:
     for key, number in result.summary.items():
         text = "-" if number is None else f"{number}" if isinstance(number, int) else f"{number:.6g}"
         click.echo(f"{key.ljust(width)}  {text}")
+
+
+def _table(directory: str, name: str, output: str | None, as_json: bool) -> None:
+    from hbmmodel.result import Result
+    from hbmmodel.result.table import check_file
+
+    if output is not None:
+        check_file(output)
+    table = _table_of(Result.load(directory), name, directory)
+    if output is not None:
+        table.save(output)
+        if as_json:
+            echo_json({"table": name, "rows": len(table), "saved": output})
+        else:
+            click.echo(f"{len(table)} rows written to {output}")
+    else:
+        click.echo(table.to_json() if as_json else table.to_csv(), nl=False)
+
+
+def _table_of(result: Result, name: str, directory: str) -> Table:
+    from hbmmodel.result import Table
+
+    if name == "long":
+        return result.long()
+    if name == "summary":
+        keys = {key: [float("nan") if value is None else value] for key, value in result.summary.items()}
+        return Table(keys)
+    if name == "histogram":
+        return result.histogram.to_table()
+    if name == "commands":
+        log = result.command_log
+        if log is None:
+            raise click.UsageError(f"{directory} has no command log; run with --command-log")
+        return Table({field: log[field] for field in log.dtype.names or ()})
+    table: Table = getattr(result, name)
+    return table
 
 
 def _trace(path: str, format_name: str | None, with_file: str | None, as_json: bool) -> None:

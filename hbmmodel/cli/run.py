@@ -16,8 +16,11 @@ from hbmmodel.cli.common import (
     read_options,
     system_options,
 )
+from hbmmodel.cli.window import WINDOW
 
 if TYPE_CHECKING:
+    from fractions import Fraction
+
     from hbmmodel.result import Result
 
 __all__ = ["command"]
@@ -81,7 +84,21 @@ DEMO_SYSTEM = {"device": "HBM4_8000", "variant": "24Gb_12H", "stacks": 8}
     metavar="C",
     help="Temperature at the start, transient or coupled [default: the coolant's].",
 )
+@click.option(
+    "--thermal-epoch-ns",
+    type=float,
+    default=None,
+    metavar="NS",
+    help="Time from one look at the temperature to the next, coupled [default: 10000].",
+)
 @click.option("--command-log", is_flag=True, help="Record every command (for check); large.")
+@click.option(
+    "--command-log-window",
+    type=WINDOW,
+    default=None,
+    metavar="A:B",
+    help="Record the commands of this window alone, as 20us:25us (for perfetto and vcd).",
+)
 @click.option("-o", "--output", default=None, metavar="DIR", help="Save the result in DIR.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress and no report; only errors.")
 @json_option
@@ -103,7 +120,9 @@ def command(
     thermal: str | None,
     thermal_seconds: float | None,
     thermal_start_c: float | None,
+    thermal_epoch_ns: float | None,
     command_log: bool,
+    command_log_window: tuple[Fraction, Fraction] | None,
     output: str | None,
     quiet: bool,
     as_json: bool,
@@ -121,6 +140,8 @@ def command(
         raise click.UsageError("--thermal-seconds is the length of a transient; give --thermal transient with it")
     if thermal_start_c is not None and thermal not in ("transient", "coupled"):
         raise click.UsageError("--thermal-start-c begins a transient or a coupled run; give --thermal with it")
+    if thermal_epoch_ns is not None and thermal != "coupled":
+        raise click.UsageError("--thermal-epoch-ns is of a coupled run; give --thermal coupled with it")
     if demo == (trace is not None):
         raise click.UsageError("name one TRACE, or give --demo for the shipped capture")
     if demo:
@@ -155,11 +176,13 @@ def command(
         threads=threads,
         progress=not quiet and sys.stderr.isatty(),
         command_log=command_log,
+        command_log_window_ns=command_log_window,
         wrap=wrap,
         request_bytes=request_bytes,
         thermal=thermal,
         thermal_seconds=10.0 if thermal_seconds is None else thermal_seconds,
         thermal_start_c=thermal_start_c,
+        thermal_epoch_ns=10_000.0 if thermal_epoch_ns is None else thermal_epoch_ns,
     )
     if output is not None:
         result.save(output)

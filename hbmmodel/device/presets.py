@@ -112,6 +112,22 @@ def preset_text(file: str) -> str:
     return _SHELF.shipped(file)
 
 
+def toml_text(name: str) -> str:
+    """The file behind a name or a path, to be copied and edited.
+
+    Raises
+    ------
+    HbmDeviceError
+        There is no such preset, or the file cannot be read.
+
+    Examples
+    --------
+    >>> toml_text("HBM4_8000").splitlines()[0]
+    '# HBM4_8000: HBM4 (JESD270-4, JESD270-4A) at 8000 Mb/s per data pin.'
+    """
+    return _SHELF.text(name)[0]
+
+
 @functools.lru_cache(maxsize=1)
 def sources() -> Mapping[str, str]:
     """Full citation of every source label.

@@ -18,7 +18,7 @@ from hbmmodel.energy.model import VALUES, EnergySet, EnergyValue
 from hbmmodel.errors import HbmArgumentError
 from hbmmodel.shelf import Shelf
 
-__all__ = ["choose", "energy_set", "energy_sets", "parse"]
+__all__ = ["choose", "energy_set", "energy_sets", "parse", "toml_text"]
 
 _SHELF = Shelf(resources.files("hbmmodel.energy") / "sets", "energy set", HbmArgumentError)
 
@@ -107,6 +107,22 @@ def energy_set(name: str) -> EnergySet:
     0.883
     """
     return parse(*_SHELF.text(name))
+
+
+def toml_text(name: str) -> str:
+    """The file behind a name or a path, to be copied and edited.
+
+    Raises
+    ------
+    HbmArgumentError
+        There is no such set, or the file cannot be read.
+
+    Examples
+    --------
+    >>> toml_text("HBM4_RECOMMENDED").splitlines()[0]
+    '# Recommended values for HBM4, and how each was derived.'
+    """
+    return _SHELF.text(name)[0]
 
 
 def choose(device: Device) -> tuple[EnergySet, str]:

@@ -44,6 +44,15 @@ CAUSES = {
 }
 
 
+STATES = {
+    "active_standby": "active standby",
+    "precharged_standby": "precharged standby",
+    "active_power_down": "active power-down",
+    "precharged_power_down": "precharged power-down",
+    "self_refresh": "self-refresh",
+}
+
+
 @dataclass(frozen=True)
 class Bar:
     """One line of a bar chart; `share` in 0..1."""
@@ -63,12 +72,13 @@ class Grid:
 
 @dataclass(frozen=True)
 class Section:
-    """A title, sentences, and at most one chart or table."""
+    """A title, sentences, and at most one chart or table; `key` names the section for whoever adds to it."""
 
     title: str
     sentences: tuple[str, ...] = ()
     bars: tuple[Bar, ...] = ()
     grid: Grid | None = None
+    key: str = ""
 
 
 @dataclass(frozen=True)
@@ -149,14 +159,14 @@ def _workload(result: Result) -> Section | None:
 
     found = metrics(result)
     header, rows = grid_rows(found)
-    return Section("What the workload got", sentences(found), grid=Grid(header, rows))
+    return Section("What the workload got", sentences(found), grid=Grid(header, rows), key="workload")
 
 
 def _account(result: Result) -> Section:
     s = result.summary
     data = s["lost_share_data"]
     if data is None:
-        return Section(ACCOUNT_TITLE, ("No time passed.",))
+        return Section(ACCOUNT_TITLE, ("No time passed.",), key="account")
     rest = sorted(((s.get(f"lost_share_{c}") or 0.0, c) for c in LOST if c != "data"), key=lambda pair: -pair[0])
     return Section(
         ACCOUNT_TITLE,
@@ -165,13 +175,14 @@ def _account(result: Result) -> Section:
             Bar(CAUSES["data"], data),
             *(Bar(CAUSES[cause], share) for share, cause in rest),
         ),
+        key="account",
     )
 
 
 def _latency(result: Result) -> Section:
     s = result.summary
     if s["read_latency_ns_mean"] is None:
-        return Section("Read latency", ("No read reached a bank.",))
+        return Section("Read latency", ("No read reached a bank.",), key="latency")
     grid = Grid(
         ("", "mean", "median", "99 %", "99.9 %", "max"),
         (
@@ -195,6 +206,7 @@ def _latency(result: Result) -> Section:
             f"Percentiles are within {100 * HALF_BUCKET:.2g} %, half a bucket; mean and maximum are exact.",
         ),
         grid=grid,
+        key="latency",
     )
 
 
@@ -242,7 +254,7 @@ def _rows(result: Result) -> Section:
         ),
         left=(0, 3),
     )
-    return Section("Rows and commands", tuple(sentences), grid=grid)
+    return Section("Rows and commands", tuple(sentences), grid=grid, key="rows")
 
 
 def _energy(result: Result) -> Section | None:
@@ -274,7 +286,7 @@ def _energy(result: Result) -> Section | None:
         "(hbmmodel energy show says where each is from).",
     )
     grid = Grid(("component", "energy", "share", "span"), (*rows, row("all", low, total, high)))
-    return Section("Energy", sentences, grid=grid)
+    return Section("Energy", sentences, grid=grid, key="energy")
 
 
 def _temperature(result: Result) -> Section | None:
@@ -305,7 +317,7 @@ def _temperature(result: Result) -> Section | None:
         )
     )
     grid = Grid((f"die of stack {hottest}", "W", "mean deg C", "min", "max"), rows, left=(0,))
-    return Section("Temperature", tuple(sentences), grid=grid)
+    return Section("Temperature", tuple(sentences), grid=grid, key="temperature")
 
 
 def _spread(result: Result) -> Section | None:
@@ -326,6 +338,7 @@ def _spread(result: Result) -> Section | None:
             f"average, from {share_text(float(share[low]))} ({where(low)}) "
             f"to {share_text(float(share[high]))} ({where(high)}).",
         ),
+        key="spread",
     )
 
 
@@ -357,6 +370,7 @@ def _by_name(result: Result) -> Section | None:
         f"Operations by name ({len(rows)} of {len(names)})",
         ("Operations that do not depend on each other may overlap; their times are added here.",),
         grid=Grid(("name", "count", "time", "read", "written", "rate"), rows),
+        key="names",
     )
 
 
@@ -383,6 +397,7 @@ def _operations(result: Result) -> Section | None:
         f"Longest operations ({len(rows)} of {len(operations)})",
         (),
         grid=Grid(("op", "name", "phase", "time", "of run", "read", "written", "rate"), rows, left=(1, 2)),
+        key="operations",
     )
 
 
@@ -440,4 +455,4 @@ def _assumptions(result: Result) -> Section:
         sentences.append("Energy and power were not computed; their keys are empty.")
     if s["temperature_c_max"] is None:
         sentences.append("Temperature is an input of leakage here (--thermal computes it); its keys are empty.")
-    return Section("Assumptions", tuple(sentences))
+    return Section("Assumptions", tuple(sentences), key="assumptions")

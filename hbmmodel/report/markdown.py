@@ -7,18 +7,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hbmmodel.report.content import Grid, Section, describe
+from hbmmodel.report.content import Grid, Report, Section, describe
 from hbmmodel.report.units import share_text
 
 if TYPE_CHECKING:
     from hbmmodel.result import Result
 
-__all__ = ["render_markdown"]
+__all__ = ["render_markdown", "render_report"]
 
 
 def render_markdown(result: Result) -> str:
     """The report of a result as Markdown with pipe tables."""
-    report = describe(result)
+    return render_report(describe(result))
+
+
+def render_report(report: Report) -> str:
+    """Anything that is said as a `Report`, as Markdown."""
     lines = [f"# {_escape(report.title)}", "", *(_escape(s) for s in report.sentences)]
     for section in report.sections:
         lines += ["", f"## {_escape(section.title)}", "", *_section(section)]

@@ -16,7 +16,7 @@ from hbmmodel.report.units import share_text
 if TYPE_CHECKING:
     from hbmmodel.result import Result
 
-__all__ = ["print_text", "render_grid", "render_text"]
+__all__ = ["print_text", "render_grid", "render_report", "render_text"]
 
 WIDTH_MIN, WIDTH_DEFAULT, WIDTH_MAX = 72, 88, 120
 EIGHTHS = " \u258f\u258e\u258d\u258c\u258b\u258a\u2589"
@@ -44,7 +44,13 @@ def render_text(
     str
         Ends with a newline.
     """
-    report = describe(result)
+    return render_report(describe(result), width=width, unicode=unicode, color=color)
+
+
+def render_report(
+    report: Report, *, width: int = WIDTH_DEFAULT, unicode: bool = True, color: bool = False
+) -> str:
+    """Anything that is said as a `Report`, as lines no longer than `width`; parameters as of `render_text`."""
     width = max(WIDTH_MIN, width)
     lines = [*_heading(report.title, "=", width, color), *_wrap(report, width)]
     for section in report.sections:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hbmmodel.errors import HbmArgumentError, HbmInternalError
+from hbmmodel.result.banks import bank_table
 from hbmmodel.result.energy import energy_model, energy_table, no_energy
 from hbmmodel.result.histogram import Histogram
 from hbmmodel.result.power_states import counts_power, power_states
@@ -41,7 +42,7 @@ OPERATION_COLUMNS = (
 )
 TIMELINE_COLUMNS = (
     *("epoch", "start_ns", "end_ns", "bytes_read", "bytes_written", "bandwidth_gb_per_s", "fraction_of_peak"),
-    *("n_act", "n_ref"),
+    *("n_act", "n_ref", *(f"share_{state}" for state in POWER_STATES)),
 )
 
 
@@ -73,7 +74,8 @@ class Result:
         asked for (without padding).
     timeline : Table
         One row per epoch: ``epoch, start_ns, end_ns, bytes_read, bytes_written, bandwidth_gb_per_s,
-        fraction_of_peak, n_act, n_ref``. The last epoch ends with the run.
+        fraction_of_peak, n_act, n_ref``, and ``share_STATE`` of every power state: mean over pseudo-channels, together
+        1.0. The last epoch ends with the run. Results of older versions lack the shares.
     power_states : Table
         One row per stack and state: ``stack, kind, state, time_ns, share, energy_pj``. Kind ``power``: active and
         precharged standby, the two power-downs, self-refresh, of a mean pseudo-channel, with the background energy.
@@ -100,6 +102,10 @@ class Result:
         The last temperatures of every cell: ``stack, die, y, x, temperature_c``; see `temperature_map_c`.
     thermal_model : dict
         Mode, outcome, thermal stack, cooling, trip points of the run (JSON types); empty unless it had any.
+    banks : Table
+        One row per bank: ``stack, channel, pseudo_channel, bank, n_act, n_rd, n_wr, energy_pj``; ``energy_pj`` is that
+        of all components at typical values, and sums to ``energy_pj`` of the summary. No rows in results of older
+        versions.
     """
 
     system: System
@@ -117,6 +123,7 @@ class Result:
     temperature: Table = field(default_factory=temperature_table)
     temperature_cells: Table = field(default_factory=cells_table)
     thermal_model: dict[str, Any] = field(default_factory=dict)
+    banks: Table = field(default_factory=bank_table)
 
     @classmethod
     def from_raw(
@@ -185,6 +192,7 @@ class Result:
             temperature=temperature_table(None if warmth is None else warmth.temperatures),
             temperature_cells=cells_table(None if warmth is None else warmth.cells),
             thermal_model={} if warmth is None else warmth.model,
+            banks=bank_table() if counts is None else bank_table(system, counts, bank_c),
         )
 
     def temperature_map_c(self, stack: int, die: str) -> NDArray[np.float64]:
@@ -210,6 +218,27 @@ class Result:
             )
         shape = int(cells["y"][mine].max()) + 1, int(cells["x"][mine].max()) + 1
         return np.asarray(cells["temperature_c"][mine].reshape(shape))
+
+    def long(self) -> Table:
+        """Everything that was counted, and what follows from it, in one long table.
+
+        Returns
+        -------
+        Table
+            ``stack, channel, pseudo_channel, metric, value, unit``: the whole summary (all three places empty),
+            energies, power states and highest temperatures of stacks (channel empty), and every counter of every
+            pseudo-channel. A value that has no answer is empty. Values are floats: counts are exact up to 2**53.
+
+        Examples
+        --------
+        >>> import hbmmodel as hbm
+        >>> run = hbm.simulate(hbm.System(hbm.device("HBM4_8000")), hbm.Trace.from_requests([0], [False]))
+        >>> next(run.long().rows())
+        {'stack': None, 'channel': None, 'pseudo_channel': None, 'metric': 'time_ns', 'value': 33.5, 'unit': 'ns'}
+        """
+        from hbmmodel.result.long import long_table
+
+        return long_table(self)
 
     def save(self, directory: str | os.PathLike[str]) -> Path:
         """Write the result to a directory, all of it or nothing (see `hbmmodel.result.store.save`).
@@ -258,9 +287,38 @@ class Result:
                 f"no report is written as {target.suffix or 'a file without suffix'!r} ({target}); "
                 f"choose one of {', '.join(REPORTS)}"
             )
-        module, _, function = writer.partition(":")
-        getattr(importlib.import_module(module), function)(self, target)
+        _named(writer)(self, target)
         return target
+
+    def to_perfetto(
+        self, path: str | os.PathLike[str], window_ns: tuple[float, float] | None = None, **options: Any
+    ) -> Path:
+        """Write a window of the command log for ui.perfetto.dev (see `hbmmodel.export.write_perfetto`).
+
+        Parameters
+        ----------
+        path : path
+        window_ns : (float, float), optional
+            Start <= time < end [ns]; None: all that was recorded.
+        **options
+            ``stacks``, ``channels``: only these.
+        """
+        return Path(_named("hbmmodel.export:write_perfetto")(self, path, window_ns, **options))
+
+    def to_vcd(
+        self, path: str | os.PathLike[str], window_ns: tuple[float, float] | None = None, **options: Any
+    ) -> Path:
+        """Write a window of one channel for waveform viewers (see `hbmmodel.export.write_vcd`).
+
+        Parameters
+        ----------
+        path : path
+        window_ns : (float, float), optional
+            Start <= time < end [ns]; None: all that was recorded.
+        **options
+            ``stack``, ``channel``: which; default 0, 0.
+        """
+        return Path(_named("hbmmodel.export:write_vcd")(self, path, window_ns, **options))
 
     def __repr__(self) -> str:
         s = self.summary
@@ -276,6 +334,12 @@ class Result:
             for key, value in self.summary.items()
         )
         return f"<p>{html.escape(repr(self))}</p><table>{rows}</table>"
+
+
+def _named(name: str) -> Any:
+    """A function by its dotted name, ``module:function``."""
+    module, _, function = name.partition(":")
+    return getattr(importlib.import_module(module), function)
 
 
 def _channels(system: System, end_tick: int, counters: Mapping[str, Any]) -> Table:
@@ -367,6 +431,7 @@ def _timeline(system: System, end_tick: int, raw: Mapping[str, Any] | None) -> T
             "epoch_ticks": 1,
             **{k: np.empty(0) for k in ("bytes_read", "bytes_written", "n_act", "n_ref")},
         }
+    spent = {f"share_{state}": raw[counter] for state, counter in POWER_STATES.items() if counter in raw}
     counts = {
         k: np.asarray(raw[k]).astype(np.int64) for k in ("bytes_read", "bytes_written", "n_act", "n_ref")
     }
@@ -382,5 +447,12 @@ def _timeline(system: System, end_tick: int, raw: Mapping[str, Any] | None) -> T
         "end_ns": end * tick_ns,
         "bandwidth_gb_per_s": bandwidth,
         "fraction_of_peak": bandwidth / system.peak_gb_per_s,
+        **_shares(spent),
     }
-    return Table({name: columns[name] for name in TIMELINE_COLUMNS})
+    return Table({name: columns[name] for name in TIMELINE_COLUMNS if name in columns})
+
+
+def _shares(ticks: Mapping[str, Any]) -> dict[str, NDArray[np.float64]]:
+    """Of the sum of all; 0 where it is 0."""
+    whole = np.sum([np.asarray(value, dtype=np.int64) for value in ticks.values()], axis=0) if ticks else np.zeros(0)
+    return {name: _rate(np.asarray(value, dtype=np.int64), whole) for name, value in ticks.items()}

@@ -6,9 +6,9 @@ checked by size and SHA-256 on loading); must not know what the numbers mean.
 Layout, version 1: ``result.json`` (identity, system, trace, provenance, and name, bytes and sha256 of each
 file), ``summary.parquet`` (one row; empty cell = None), ``channels.parquet``, ``operations.parquet``,
 ``timeline.parquet``, ``power_states.parquet``, ``energy.parquet`` and the object ``energy_model`` in ``result.json``
-(these three are missing in older results), ``histogram.parquet``, ``commands.parquet`` if a command log was recorded,
-and ``temperature.parquet``, ``temperature_cells.parquet`` and the object ``thermal_model`` if temperatures were
-computed.
+(these three are missing in older results), ``banks.parquet`` (of results that hold counts of banks),
+``histogram.parquet``, ``commands.parquet`` if a command log was recorded, and ``temperature.parquet``,
+``temperature_cells.parquet`` and the object ``thermal_model`` if temperatures were computed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hbmmodel.commands import COMMAND_DTYPE
 from hbmmodel.errors import HbmArgumentError, HbmError
+from hbmmodel.result.banks import bank_table
 from hbmmodel.result.energy import no_energy
 from hbmmodel.result.histogram import Histogram
 from hbmmodel.result.power_states import power_states
@@ -36,12 +38,13 @@ from hbmmodel.result.table import Table
 from hbmmodel.result.temperature import cells_table, temperature_table
 from hbmmodel.system import System
 
-__all__ = ["FORMAT", "FORMAT_VERSION", "check_target", "is_result", "load", "read_manifest", "save"]
+__all__ = ["FORMAT", "FORMAT_VERSION", "check_target", "is_result", "load", "log_pieces", "read_manifest", "save"]
 
 FORMAT = "hbmmodel-result"
 FORMAT_VERSION = 1
 MANIFEST = "result.json"
-OPTIONAL = ("commands.parquet", "temperature.parquet", "temperature_cells.parquet")
+COMMANDS = "commands.parquet"
+OPTIONAL = ("banks.parquet", COMMANDS, "temperature.parquet", "temperature_cells.parquet")
 """Files of some results; an older one's are not kept where the new one has none."""
 
 
@@ -155,8 +158,14 @@ def save(result: Result, directory: Path) -> Path:
     return directory
 
 
-def load(directory: Path) -> Result:
+def load(directory: Path, *, command_log: bool = True) -> Result:
     """Read what `save` wrote.
+
+    Parameters
+    ----------
+    directory : Path
+    command_log : bool
+        False: without the command log, which may be large; see `log_pieces`.
 
     Raises
     ------
@@ -186,7 +195,7 @@ def load(directory: Path) -> Result:
             timeline=tables["timeline"],
             power_states=optional("power_states", lambda: power_states(system, tables["channels"])),
             histogram=Histogram.from_table(tables["histogram"]),
-            command_log=_read_log(directory / "commands.parquet") if "commands.parquet" in names else None,
+            command_log=_read_log(directory / COMMANDS) if command_log and COMMANDS in names else None,
             trace=manifest["trace"],
             provenance=manifest["provenance"],
             energy=optional("energy", no_energy),
@@ -194,11 +203,37 @@ def load(directory: Path) -> Result:
             temperature=optional("temperature", temperature_table),
             temperature_cells=optional("temperature_cells", cells_table),
             thermal_model=dict(manifest.get("thermal_model", {})),
+            banks=optional("banks", bank_table),
         )
     except HbmError as error:
         raise HbmArgumentError(f"{directory}: {error}") from error
     except (KeyError, TypeError, ValueError, IndexError, OSError) as error:
         raise HbmArgumentError(f"{directory}: the saved result is malformed ({error})") from error
+
+
+def log_pieces(directory: Path) -> Iterator[NDArray[Any]]:
+    """The command log of a saved result in pieces of up to 2^18 commands, in order.
+
+    Raises
+    ------
+    HbmArgumentError
+        There is none, or it is damaged.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if COMMANDS not in read_manifest(directory)["files"]:
+        raise HbmArgumentError(f"{directory} holds no command log; record one with hbmmodel run --command-log-window")
+    path = directory / COMMANDS
+    try:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=1 << 18):
+                piece = np.empty(batch.num_rows, dtype=COMMAND_DTYPE)
+                for name in COMMAND_DTYPE.names or ():
+                    piece[name] = batch.column(name).to_numpy()
+                yield piece
+    except (pa.ArrowException, KeyError, ValueError) as error:
+        raise HbmArgumentError(f"{path} is damaged: {str(error).splitlines()[0]}") from None
 
 
 def read_manifest(directory: Path) -> dict[str, Any]:
@@ -252,12 +287,14 @@ def _write(result: Result, work: Path) -> None:
     result.power_states.write_parquet(work / "power_states.parquet")
     result.histogram.to_table().write_parquet(work / "histogram.parquet")
     result.energy.write_parquet(work / "energy.parquet")
+    if result.banks.n_rows:
+        result.banks.write_parquet(work / "banks.parquet")
     if result.temperature.n_rows:
         result.temperature.write_parquet(work / "temperature.parquet")
         result.temperature_cells.write_parquet(work / "temperature_cells.parquet")
     if result.command_log is not None:
         log = result.command_log
-        Table({name: log[name] for name in log.dtype.names or ()}).write_parquet(work / "commands.parquet")
+        Table({name: log[name] for name in log.dtype.names or ()}).write_parquet(work / COMMANDS)
     manifest = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,

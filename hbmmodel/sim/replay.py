@@ -25,7 +25,7 @@ from hbmmodel.trace import OpTrace, RequestTrace
 if TYPE_CHECKING:
     from hbmmodel._core import CoreSystem
 
-__all__ = ["Condition", "Observer", "Ran", "Replay", "count", "set_condition"]
+__all__ = ["WHOLE_LOG", "Condition", "Observer", "Ran", "Replay", "count", "set_condition"]
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,9 @@ class Ran:
         return int(moved - counters["reads_forwarded"].sum() * burst_bytes)
 
 
+WHOLE_LOG = (0, 0)
+"""The window of a command log that begins with the run and ends with it."""
+
 Observer = Callable[["CoreSystem", int], None]
 """Called at a border with the core and the tick; it may set conditions."""
 
@@ -79,6 +82,7 @@ class Replay:
     cache: L2 | None
     threads: int
     command_log: bool
+    log_window_ticks: tuple[int, int]
     epoch_ticks: int
     wrap: bool
     request_bytes: int | None
@@ -139,6 +143,8 @@ class Replay:
             threads=self.threads,
             command_log=self.command_log,
             epoch_ticks=self.epoch_ticks,
+            log_from_tick=self.log_window_ticks[0],
+            log_to_tick=self.log_window_ticks[1],
         )
         if self.cache is not None:
             core.set_l2(self.cache.size_bytes, self.cache.line_bytes, self.cache.ways)
@@ -204,6 +210,8 @@ class Replay:
             "tile_bytes": self.tile_bytes,
             "address_alignment_bytes": moved.address_alignment_bytes,
         }
+        if self.command_log and self.log_window_ticks != WHOLE_LOG:
+            information["command_log_window_ticks"] = list(self.log_window_ticks)
         if (workload := getattr(self.trace, "workload", None)) is not None:
             information["workload"] = dict(workload)
         return Ran(raw, information, counts)

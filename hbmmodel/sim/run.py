@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from hbmmodel.errors import HbmArgumentError
 from hbmmodel.sim.coupled import run_coupled
 from hbmmodel.sim.options import L2, check_choice, check_real, check_whole
-from hbmmodel.sim.replay import Replay
+from hbmmodel.sim.replay import WHOLE_LOG, Replay
 from hbmmodel.sim.steady import run_steady
 from hbmmodel.sim.transient import run_transient
 from hbmmodel.system import System
@@ -45,6 +45,7 @@ def simulate(
     threads: int | None = None,
     progress: bool = False,
     command_log: bool = False,
+    command_log_window_ns: tuple[float | Fraction, float | Fraction] | None = None,
     epoch_ns: float | None = None,
     wrap: bool = False,
     request_bytes: int | None = None,
@@ -78,6 +79,9 @@ def simulate(
         Show a progress bar on standard error.
     command_log : bool
         Record every command: 27 bytes each, so for short runs.
+    command_log_window_ns : (float, float), optional
+        Record only commands with start <= time < end [ns].  Such a log can be shown, but not checked: what came before
+        is not in it.
     epoch_ns : float, optional
         Length of the time series' first epochs [ns]; default 100.  It doubles whenever a run outgrows 512 epochs.
     wrap : bool
@@ -156,7 +160,8 @@ def simulate(
         tile_bytes=tile_bytes,
         cache=cache,
         threads=_threads(threads),
-        command_log=command_log,
+        command_log=command_log or command_log_window_ns is not None,
+        log_window_ticks=_log_window(command_log_window_ns, system),
         epoch_ticks=_epoch_ticks(epoch_ns, system),
         wrap=wrap,
         request_bytes=request_bytes,
@@ -183,6 +188,23 @@ def _threads(threads: int | None) -> int:
         threads = len(affinity(0)) if affinity is not None else (os.cpu_count() or 1)
     check_whole("threads", threads, 1, 1024)
     return threads
+
+
+def _log_window(window_ns: tuple[float | Fraction, float | Fraction] | None, system: System) -> tuple[int, int]:
+    """The first tick at or after either end."""
+    if window_ns is None:
+        return WHOLE_LOG
+    try:
+        start_ns, end_ns = (Fraction(end) for end in window_ns)
+    except (TypeError, ValueError, OverflowError):
+        start_ns = end_ns = Fraction(-1)
+    low, high = (-int(-end * 1000 // system.tick_ps) for end in (start_ns, end_ns))
+    if not 0 <= low < high <= 1 << 60:
+        raise HbmArgumentError(
+            f"command_log_window_ns is {window_ns!r}; give two numbers of ns, 0 <= start < end, at least one tick "
+            f"({float(system.tick_ps) / 1000:g} ns) apart"
+        )
+    return low, high
 
 
 def _epoch_ticks(epoch_ns: float | None, system: System) -> int:

@@ -50,7 +50,7 @@ class EagerForward(Forward):
             h = yield from self._feed_forward(layer, h, n)
             self.drop(h, cos, sin)
         x = yield from self._norm(None, "final_norm", h, n)
-        yield from self._mm(x, None, "head", n * self.model.vocab)
+        yield from self._mm(x, None, "embedding" if self.model.tied_embedding else "head", n * self.model.vocab)
         self.drop()
 
     def _op(self, name: str, reads: list[Access], size: int) -> Kernels:

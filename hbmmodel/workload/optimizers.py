@@ -1,6 +1,6 @@
 """What one optimizer step moves, parameter tensor by parameter tensor.
 
-Owns the optimizers and their states; must not know the model that is trained.
+Owns the optimizers and how many states they have; must not know the model that is trained, or who holds which part.
 """
 
 from __future__ import annotations
@@ -9,41 +9,51 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hbmmodel.trace.model import Operation
-from hbmmodel.workload.dtypes import tensor_bytes
 from hbmmodel.workload.program import Program, Tensor
 
-__all__ = ["OPTIMIZERS", "PRECISIONS", "Trained", "states", "step"]
+__all__ = ["MOMENTS", "OPTIMIZERS", "PRECISIONS", "Trained", "step"]
 
 OPTIMIZERS = ("adamw_fused", "adamw_eager", "sgd")
 PRECISIONS = ("mixed", "bf16")
 MOMENTS = {"adamw_fused": 2, "adamw_eager": 2, "sgd": 0}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Trained:
-    """One parameter tensor with what training adds to it.
+    """One parameter tensor with what training adds to it, as a device holds it.
 
     Parameters
     ----------
     weight, gradient : Tensor
+        All of it, or the own part.
     master : Tensor or None
         The fp32 parameters that the optimizer keeps in mixed precision.
     moments : tuple of Tensor
+    own_weight, own_gradient : Tensor
+        What this device updates, and by what.
+    elements, parts : int
+        Parameters of the whole tensor, and devices that share it.
+    whole : Tensor or None
+        The whole weights, as long as they are gathered.
+    fresh : Tensor or None
+        The whole gradient of one pass, until the devices have shared it.
     """
 
     weight: Tensor
     gradient: Tensor
     master: Tensor | None
     moments: tuple[Tensor, ...]
+    own_weight: Tensor
+    own_gradient: Tensor
+    elements: int
+    parts: int
+    whole: Tensor | None = None
+    fresh: Tensor | None = None
 
-
-def states(program: Program, weight: Tensor, elements: int, optimizer: str, precision: str) -> Trained:
-    """Place gradient and states of one parameter tensor: all fp32 in mixed precision, else all bf16."""
-    size = tensor_bytes("fp32" if precision == "mixed" else "bf16", elements)
-    gradient = program.tensor(size, "gradients")
-    master = program.tensor(size, "optimizer") if precision == "mixed" else None
-    moments = tuple(program.tensor(size, "optimizer") for _ in range(MOMENTS[optimizer]))
-    return Trained(weight, gradient, master, moments)
+    @property
+    def values(self) -> Tensor:
+        """The weights that kernels read."""
+        return self.weight if self.whole is None else self.whole
 
 
 def step(program: Program, p: Trained, optimizer: str, first: bool) -> Iterator[Operation]:
@@ -62,21 +72,21 @@ def step(program: Program, p: Trained, optimizer: str, first: bool) -> Iterator[
     if first:
         for moment in p.moments:
             yield program.operation("zeros_like", (), [moment.write()])
-    value = p.weight if p.master is None else p.master
-    copy = [] if p.master is None else [p.weight.write()]
+    value = p.own_weight if p.master is None else p.master
+    copy = [] if p.master is None else [p.own_weight.write()]
     if optimizer == "adamw_eager":
         yield from _adamw_eager(program, p, value)
         if copy:
             yield program.operation("copy_", [value.read()], copy)
         return
-    used = (p.gradient, value, *p.moments)
+    used = (p.own_gradient, value, *p.moments)
     written = (value, *p.moments)
     yield program.operation(optimizer, [t.read() for t in used], [*(t.write() for t in written), *copy])
 
 
 def _adamw_eager(program: Program, p: Trained, value: Tensor) -> Iterator[Operation]:
     m, v = p.moments
-    g = p.gradient
+    g = p.own_gradient
     root = program.tensor(v.n_bytes, "optimizer")
     scaled = program.tensor(v.n_bytes, "optimizer")
     for name, reads, write in (

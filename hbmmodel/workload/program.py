@@ -24,7 +24,7 @@ __all__ = ["TENSOR_CLASSES", "GeneratedTrace", "Program", "Tensor"]
 TENSOR_CLASSES = ("weights", "kv", "activations", "gradients", "optimizer", "embedding")
 """Labels of accesses, in the order in which tables show them."""
 
-GENERATORS_VERSION = 2
+GENERATORS_VERSION = 3
 """Part of the content hash: raised when the same arguments give other operations."""
 
 

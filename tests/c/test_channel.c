@@ -435,6 +435,34 @@ static int run_random(void *arg)
     return ret;
 }
 
+static void a_window_of_the_log_holds_what_the_whole_log_holds_there(void)
+{
+    hbm_policy_t policy = logged_policy();
+    outcome_t whole, part;
+    uint64_t seed = 11;
+    int64_t first, n;
+
+    setup();
+    random_traffic(&seed);
+    policy.refresh = 0;
+    REQUIRE(run(device, &policy, &whole) == 0);
+    REQUIRE(whole.n_commands > 30);
+    first = whole.n_commands / 3;
+    policy.log_from_tick = whole.commands[first].tick;
+    policy.log_to_tick = whole.commands[2 * first].tick;
+    while (first > 0 && whole.commands[first - 1].tick == policy.log_from_tick) {
+        first--;
+    }
+    for (n = 0; whole.commands[first + n].tick < policy.log_to_tick; n++) {
+    }
+    REQUIRE(run(device, &policy, &part) == 0);
+    CHECK_EQ(part.end, whole.end);
+    CHECK_EQ(part.n_commands, n);
+    CHECK(part.n_commands == n && memcmp(part.commands, whole.commands + first, (size_t)n * sizeof *part.commands) == 0);
+    free(whole.commands);
+    free(part.commands);
+}
+
 static void running_out_of_memory_is_reported(void)
 {
     hbm_policy_t policy = logged_policy();
@@ -453,4 +481,5 @@ TESTS(T(a_read_of_a_closed_bank_takes_activate_read_and_data), T(hits_and_confli
       T(a_read_behind_its_write_is_forwarded), T(streaming_reads_keep_the_data_bus_full),
       T(random_traffic_is_served_legally_and_skipping_changes_nothing),
       T(every_tick_of_the_data_bus_is_accounted_for), T(refreshes_come_at_their_rate),
-      T(a_device_that_needs_rfm_refuses_to_go_without_refresh), T(requests_outside_the_device_are_refused), T(running_out_of_memory_is_reported))
+      T(a_device_that_needs_rfm_refuses_to_go_without_refresh), T(requests_outside_the_device_are_refused),
+      T(a_window_of_the_log_holds_what_the_whole_log_holds_there), T(running_out_of_memory_is_reported))

@@ -81,6 +81,8 @@ static void nonsense_is_refused(void)
     REFUSED(host_ticks, -1);
     REFUSED(host_ticks, INT64_MAX);
     REFUSED(epoch_ticks, 0);
+    REFUSED(log_from_tick, -1);
+    REFUSED(log_to_tick, -1);
 }
 
 static void a_refresh_interval_that_cannot_be_kept_is_refused(void)

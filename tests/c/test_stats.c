@@ -62,6 +62,31 @@ static void many_events_at_once_are_those_one_by_one(void)
     }
 }
 
+/* Spans, long and short and out of order, tick by tick. */
+static void time_in_states_is_kept_tick_by_tick(void)
+{
+    static hbm_epochs_t self, single;
+    uint64_t seed = 11;
+
+    for (int round = 0; round < 100; round++) {
+        const hbm_tick_t length = 2 + test_below(&seed, 40);
+        hbm_epochs_init(&self, length);
+        hbm_epochs_init(&single, length);
+        for (int again = 0; again < 20; again++) {
+            const hbm_tick_t from = test_below(&seed, 20000), to = from + test_below(&seed, again % 2 ? 9 : 9000);
+            const int state = (int)test_below(&seed, HBM_POWER_STATES);
+            hbm_epochs_spend(&self, from, to, state);
+            for (hbm_tick_t t = from; t < to; t++) {
+                hbm_epochs_spend(&single, t, t + 1, state);
+            }
+        }
+        CHECK_EQ(self.length, single.length);
+        if (!CHECK(memcmp(self.ticks, single.ticks, sizeof self.ticks) == 0)) {
+            return;
+        }
+    }
+}
+
 /* The sum over all epochs of one series, with the time of every epoch checked against the events put in. */
 static void epochs_keep_every_event_while_they_merge(void)
 {
@@ -154,5 +179,5 @@ static void the_log_grows_and_survives_running_out_of_memory(void)
 
 TESTS(T(buckets_tile_the_line), T(values_beyond_the_ends_go_to_the_end_buckets), T(counters_have_names_in_order),
       T(many_events_at_once_are_those_one_by_one), T(epochs_keep_every_event_while_they_merge), T(epochs_may_be_revisited),
-      T(the_table_is_full_at_its_last_epoch_and_not_before),
+      T(time_in_states_is_kept_tick_by_tick), T(the_table_is_full_at_its_last_epoch_and_not_before),
       T(the_log_grows_and_survives_running_out_of_memory))

@@ -54,6 +54,7 @@ typedef struct {
     int64_t counters[STACKS * 4 * 64];
     uint64_t histogram[HBM_HISTOGRAM_BUCKETS];
     int64_t epochs[HBM_EPOCHS * 4];
+    int64_t states[HBM_EPOCHS * HBM_POWER_STATES];
     hbm_operation_result_t operations[3];
     hbm_command_t *commands;
 } answer_t;
@@ -136,6 +137,8 @@ static int run(const hbm_policy_t *policy, int32_t threads, input_t input, answe
         hbm_system_histogram(system, a->histogram);
         a->n_epochs = hbm_system_epochs(system, &a->epoch_ticks);
         CHECK_EQ(hbm_system_epoch_table(system, a->n_epochs, a->epochs), 0);
+        CHECK_EQ(hbm_system_epoch_states(system, a->n_epochs, a->states), 0);
+        CHECK_EQ(hbm_system_epoch_states(system, a->n_epochs + 1, a->states), HBM_ERR_BAD_ARGUMENT);
         CHECK_EQ(hbm_system_operations(system, 0, input & OPERATIONS ? 3 : 0, a->operations), 0);
         CHECK_EQ(hbm_system_operations(system, input & OPERATIONS ? 1 : 0, 3, a->operations), HBM_ERR_BAD_ARGUMENT);
         a->n_commands = hbm_system_n_commands(system);
@@ -160,6 +163,7 @@ static void check_same(const answer_t *a, const answer_t *b)
     CHECK_EQ(a->epoch_ticks, b->epoch_ticks);
     CHECK_EQ(a->n_epochs, b->n_epochs);
     CHECK(memcmp(a->epochs, b->epochs, sizeof a->epochs) == 0);
+    CHECK(memcmp(a->states, b->states, sizeof a->states) == 0);
     CHECK(memcmp(a->operations, b->operations, sizeof a->operations) == 0);
     if (CHECK_EQ(a->n_commands, b->n_commands)) {
         CHECK(memcmp(a->commands, b->commands, (size_t)a->n_commands * sizeof *a->commands) == 0);
@@ -192,6 +196,15 @@ static void check_conservation(const answer_t *a, input_t input)
     }
     CHECK_EQ(epoch_bytes, (read + written - total(a, "reads_forwarded")) * 64);
     CHECK(a->epoch_ticks * (a->n_epochs - 1) <= a->end);
+    for (int s = 0; s < HBM_POWER_STATES; s++) {
+        static const char *const names[] = {"ticks_active_standby", "ticks_precharged_standby", "ticks_active_power_down",
+                                            "ticks_precharged_power_down", "ticks_self_refresh"};
+        int64_t ticks = 0;
+        for (int64_t e = 0; e < a->n_epochs; e++) {
+            ticks += a->states[s * a->n_epochs + e];
+        }
+        CHECK_EQ(ticks, total(a, names[s]));
+    }
 }
 
 static void every_request_that_goes_in_comes_out(void)

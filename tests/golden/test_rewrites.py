@@ -9,7 +9,7 @@ import pytest
 
 import hbmmodel
 from hbmmodel.errors import HbmTraceError
-from hbmmodel.trace import RecordedTrace, read_trace
+from hbmmodel.trace import Operation, RecordedTrace, read_trace
 from hbmmodel.trace.rewrite import (
     Pass,
     dtype,
@@ -201,11 +201,88 @@ def test_layers_are_repeated_with_weights_and_caches_of_their_own() -> None:
     assert stream.progress.allocator.peak_bytes > 17_134_661_632 + 16 * per_layer
 
 
+def held(trace: RecordedTrace) -> list[Operation]:
+    return [op for op in trace.operations() if op.accesses]
+
+
+@pytest.mark.parametrize(("path", "stages"), [(TRAIN, 2), (GPT2, 2), (GPT2, 4)])
+def test_stages_of_a_training_step_keep_a_layers_passes_and_its_update_together(path: Path, stages: int) -> None:
+    whole = held(opened(path))
+    shared: Counter[tuple[str, str]] = Counter()
+    updated: list[set[int]] = []
+    handed: list[list[tuple[str, str, int]]] = []
+    moved = [0, 0]
+    for stage in range(stages):
+        operations = held(opened(path, pipeline(stages, stage)))
+        shared.update((op.phase, op.name) for op in operations)
+        used = {a.storage for op in operations for a in op.accesses if op.phase == "forward" and not a.is_write}
+        update = [op for op in operations if op.phase == "optimizer"]
+        updated.append({a.storage for op in update for a in op.accesses if a.is_write} & used)
+        moved = [moved[0] + sum(op.bytes_read for op in update), moved[1] + sum(op.bytes_written for op in update)]
+        moves = [op for op in operations if "c10d" in op.name]
+        handed.append([(op.phase, op.name[5:9], op.bytes_read + op.bytes_written) for op in moves])
+    # everything is done once; a kernel that updates all tensors at once is done by every stage for its own
+    want = Counter((op.phase, op.name) for op in whole)
+    lists = {key for key in want if "_fused_" in key[1] or "_foreach_" in key[1]}
+    assert all(shared.pop(key) == stages and want.pop(key) == 1 for key in lists)
+    assert {k: n for k, n in shared.items() if "c10d" not in k[1]} == want
+    assert sum(map(len, updated)) == len(set.union(*updated))  # no tensor is updated twice
+    update = [op for op in whole if op.phase == "optimizer"]
+    assert moved == [sum(op.bytes_read for op in update), sum(op.bytes_written for op in update)]
+    # between neighbours one activation forward and one gradient back
+    width = max(n for phase, way, n in handed[1] if (phase, way) == ("forward", "recv"))
+    for stage in range(1, stages):
+        assert ("forward", "recv", width) in handed[stage] and ("backward", "send", width) in handed[stage]
+        assert ("forward", "send", width) in handed[stage - 1] and ("backward", "recv", width) in handed[stage - 1]
+        back = [n for phase, way, n in handed[stage] if (phase, way) == ("backward", "send")]
+        tied = path == GPT2 and stage == stages - 1
+        assert sorted(back) == ([width, 4 * 8192 * 256] if tied else [width])
+
+
 @pytest.mark.parametrize("item", [pipeline(2), repeat_layer(64)])
-def test_layers_of_steps_and_training_are_not_guessed(item: Pass) -> None:
-    for path in (LLAMA, GPT2, TRAIN):
-        with pytest.raises(HbmTraceError, match="a training step, or several steps"):
-            phases(opened(path, item))
+def test_layers_of_several_steps_are_not_guessed(item: Pass) -> None:
+    with pytest.raises(HbmTraceError, match="a training step, or several steps"):
+        phases(opened(LLAMA, item))
+    with pytest.raises(HbmTraceError, match="it has several backward passes"):
+        phases(opened(GPT2, micro_batches(2), item))
+
+
+def test_micro_batches_of_a_stage_hand_on_as_often() -> None:
+    trace = opened(GPT2, pipeline(2, 0), micro_batches(3))
+    handed = Counter((op.phase, op.name[5:9]) for op in trace.operations() if "c10d" in op.name)
+    # the tied table's gradient is one more of those that arrive
+    assert handed == {("forward", "send"): 3, ("backward", "recv"): 6}
+
+
+def test_a_repeated_layer_of_a_training_step_runs_forward_and_backward_and_is_updated() -> None:
+    """GPT-2 has a layer norm that keeps its input, a tied head, and an update of single tensors."""
+    three = [held(opened(GPT2, *passes)) for passes in ((), (repeat_layer(8),), (repeat_layer(12),))]
+    counted = [Counter((op.phase, op.name) for op in operations) for operations in three]
+    for phase in ("forward", "backward", "optimizer"):
+        read, written = (
+            [sum(getattr(op, side) for op in operations if op.phase == phase) for operations in three]
+            for side in ("bytes_read", "bytes_written")
+        )
+        assert read[1] - read[0] == read[2] - read[1] > 0 and written[1] - written[0] == written[2] - written[1] > 0
+    for key, n in counted[0].items():
+        assert counted[1][key] - n == counted[2][key] - counted[1][key]
+
+
+def test_a_kernel_that_updates_all_tensors_updates_those_of_repeated_layers() -> None:
+    trace, layers = opened(TRAIN, repeat_layer(64)), 32
+    per_layer = 2 * (HIDDEN * (32 + 2 * KV_HEADS) * HEAD + HIDDEN * HIDDEN + 3 * HIDDEN * FFN + 2 * HIDDEN)
+    stream = trace.operations()
+    read = sum(op.bytes_read for op in stream if op.phase == "optimizer")
+    counts = 2 * 4 * 9 * layers  # step counts, raised and read
+    assert read - 64_242_092_312 == 4 * layers * per_layer + counts
+    assert stream.progress.allocator is not None
+    # weights, gradients and moments at the peak; gradients are freed in the end
+    assert stream.progress.allocator.peak_bytes - 64_242_272_768 == pytest.approx(4 * layers * per_layer, rel=1e-4)
+    left = 3 * (2 * PARAMETERS + layers * per_layer)
+    assert stream.progress.allocator.allocated_bytes == pytest.approx(left, rel=1e-4)
+
+
+def test_more_layers_than_asked_for_are_refused() -> None:
     with pytest.raises(HbmTraceError, match="it has 32 layers"):
         phases(opened(DECODE, repeat_layer(4)))
 

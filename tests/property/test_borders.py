@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from test_sim_in_flight import PROGRAMS, SYSTEMS, Program, rows_of_core, rows_of_twin
 
 import hbmmodel as hbm
-from hbmmodel.sim.replay import Replay, count
+from hbmmodel.sim.replay import WHOLE_LOG, Replay, count
 from hbmmodel.trace import Operation
 
 EVERY = st.sampled_from([2, 10, 64, 200, 1000])
@@ -30,6 +30,7 @@ def replay_of(system: hbm.System, trace: Any, threads: int = 1, log: bool = True
         cache=None,
         threads=threads,
         command_log=log,
+        log_window_ticks=WHOLE_LOG,
         epoch_ticks=400,
         wrap=False,
         request_bytes=None,

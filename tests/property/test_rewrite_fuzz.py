@@ -65,7 +65,7 @@ def captures(draw: st.DrawFn) -> list[Any]:
         for _ in range(draw(st.integers(1, 4))):
             kind = draw(st.integers(0, 9))
             if kind == 0:
-                block.append(["P", draw(st.sampled_from(["forward", "optimizer", ""])), 0])
+                block.append(["P", draw(st.sampled_from(["forward", "backward", "optimizer", ""])), 0])
             elif kind == 1:
                 block.append(["I", "i0", draw(st.lists(st.integers(-3, 9), max_size=4))])
             elif kind == 2 and draw(st.booleans()):
@@ -100,6 +100,42 @@ def test_passes_over_odd_captures(text: str, records: list[Any], second: str) ->
         for chosen in (passes[:1], passes):
             rewritten = trace.rewritten(*chosen)
             assert replay(rewritten) == replay(rewritten)
+
+
+@st.composite
+def steps(draw: st.DrawFn) -> list[Any]:
+    """Captures with a forward pass of equal layers, a backward pass and an update, of operations that fit nothing."""
+    n = draw(st.integers(4, 8))
+    product = ["O", 0, 0, 0, "aten.mm.default", [["r", 0, 0, "f32", [4, 4], [4, 1]], ["r", 1, 0, "f32", [4, 4], [4, 1]],
+                                                 ["w", 2, 0, "f32", [4, 4], [4, 1]]]]  # fmt: skip
+    records: list[Any] = [["A", i, 65536, 0, 0] for i in range(n)]
+
+    def block() -> list[Any]:
+        some: list[Any] = []
+        for _ in range(draw(st.integers(1, 4))):
+            operands = [operand(draw, n) for _ in range(draw(st.integers(0, 4)))]
+            some.append(["O", 0, 0, 0, "aten." + draw(st.sampled_from(NAMES)), operands])
+        if draw(st.integers(0, 3)) == 0:
+            some.append(["F", draw(st.integers(0, n - 1)), 0])
+        return some
+
+    records += [["P", "forward", 0], *block(), *[product, *block()] * draw(st.integers(2, 3)), *block()]
+    records += [["P", "backward", 0], *block(), *block() * draw(st.integers(2, 3)), *block()]
+    return [*records, ["P", "optimizer", 0], *block(), *block()]
+
+
+@pytest.mark.parametrize("text", ["pipeline=2,stage=1", "repeat_layer=5"])
+@settings(max_examples=100)
+@given(records=steps())
+def test_layers_of_odd_training_steps(text: str, records: list[Any]) -> None:
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore", HbmTraceWarning)
+        path = Path(folder) / "x.hbmop"
+        path.write_text("\n".join(json.dumps(record) for record in ({"hbmop": 2}, *records)) + "\n")
+        trace = read_trace(path)
+        assert isinstance(trace, RecordedTrace)
+        rewritten = trace.rewritten(parse(text))
+        assert replay(rewritten) == replay(rewritten)
 
 
 @settings(max_examples=60)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 import sim_cases as cases
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hbmmodel as hbm
 from hbmmodel.commands import Command
-from hbmmodel.result.summary import LOST
+from hbmmodel.result.summary import LOST, POWER_STATES
 from hbmmodel.sim import simulate
 from hbmmodel.trace import Trace
 
@@ -111,6 +112,18 @@ def test_requests_bytes_time_and_rows_are_conserved(data: Any, system: hbm.Syste
     assert timeline["n_ref"].sum() == summary["n_ref_ab"] + summary["n_ref_pb"]
     assert len(timeline) <= 512
     assert (timeline["start_ns"] <= summary["time_ns"]).all()
+    power = result.power_states.take(result.power_states["kind"] == "power")
+    lengths = timeline["end_ns"] - timeline["start_ns"]
+    for state in POWER_STATES:
+        spent_ns = power["time_ns"][power["state"] == state].mean()  # of a mean pseudo-channel, over stacks
+        assert np.dot(timeline[f"share_{state}"], lengths) == pytest.approx(spent_ns, rel=1e-9, abs=1e-6)
+    shares = np.sum([timeline[f"share_{state}"] for state in POWER_STATES], axis=0)
+    assert shares[lengths > 0] == pytest.approx(1.0, rel=1e-12)
+
+    banks = result.banks
+    assert banks["n_act"].sum() == summary["n_act"]
+    assert (banks["n_rd"].sum(), banks["n_wr"].sum()) == (summary["n_rd"], n_writes)
+    assert banks["energy_pj"].sum() == pytest.approx(summary["energy_pj"], rel=1e-9)
 
     latencies = [summary[f"read_latency_ns_{key}"] for key in ("p50", "p99", "p999", "max")]
     if n > n_writes:

@@ -128,6 +128,43 @@ def test_a_training_step_of_any_model(
 
 
 @settings(max_examples=60, deadline=None)
+@given(
+    model_configs(), st.integers(1, 30), st.integers(1, 2), st.integers(1, 3), st.integers(1, 3), st.integers(0, 3),
+    st.integers(1, 3), st.sampled_from(["none", "full"]), st.sampled_from(["none", "perfect"]),
+)  # fmt: skip
+def test_a_shared_training_step_of_any_model(
+    m: ModelConfig, tokens: int, tensor: int, stages: int, replicas: int, zero: int, micro_batches: int, recompute: str,
+    reuse: str,
+) -> None:  # fmt: skip
+    """Whatever is divided: every stage's gradients cover its parameters in every pass, and all temporaries go."""
+    options = {"tokens": tokens, "micro_batches": micro_batches, "recompute": recompute, "reuse": reuse}
+    options |= {"tensor_parallel": tensor, "pipeline_parallel": stages, "data_parallel": replicas, "zero": zero}
+    for stage in range(stages):
+        try:
+            trace = train_step(m, pipeline_stage=stage, **options)  # type: ignore[arg-type]
+        except HbmArgumentError as error:
+            assert "\n" not in str(error)
+            return
+        check_inside(trace)
+        held = list(all_parameters(m, Parallel(tensor, 1, stages, stage)))
+        elements = sum(p.elements for p in held)
+        twice = sum(p.elements for p in held if p.name == "embedding" and m.tied_embedding and stages == 1)
+        made = sum(
+            a.n_bytes
+            for op in trace.operations()
+            for a in op.accesses
+            if a.is_write and a.tensor_class == "gradients" and op.name.endswith((".wgrad", ".backward"))
+        )
+        assert made == micro_batches * (2 if zero >= 2 else 4) * (elements + twice)
+        stream = trace.operations()
+        for _ in stream:
+            pass
+        assert stream.progress.allocator is not None and trace.workload is not None
+        resident = trace.workload["weight_bytes"] + trace.workload["state_bytes"]
+        assert resident <= stream.progress.allocator.allocated_bytes <= resident + 512 * 5 * len(held)
+
+
+@settings(max_examples=60, deadline=None)
 @given(model_configs(), st.integers(1, 3), st.integers(1, 3))
 def test_a_split_that_is_accepted_holds_the_model(m: ModelConfig, tensor: int, stages: int) -> None:
     try:

@@ -79,6 +79,39 @@ def test_two_layers_repeated_are_the_whole_model(tmp_path: Path) -> None:
     assert peaks[0] == peaks[1]
 
 
+@pytest.mark.parametrize("captured", [2, 3])
+def test_layers_of_a_training_step_repeated_are_the_whole_step(tmp_path: Path, captured: int) -> None:
+    capture_model(tmp_path / "few.hbmop", "llama-3.1-8b", "train", batch=1, context=64, layers=captured)
+    capture_model(tmp_path / "all.hbmop", "llama-3.1-8b", "train", batch=1, context=64, layers=5)
+    repeated, whole = opened(tmp_path / "few.hbmop").rewritten(repeat_layer(5)), opened(tmp_path / "all.hbmop")
+    assert moves(repeated) == moves(whole)
+    ends = []
+    for trace in (repeated, whole):
+        stream = trace.operations()
+        for _ in stream:
+            pass
+        assert stream.progress.allocator is not None
+        ends.append((stream.progress.allocator.peak_bytes, stream.progress.allocator.allocated_bytes))
+    assert ends[0] == pytest.approx(ends[1], rel=1e-4)  # blocks are reused in another order
+
+
+def test_the_eager_training_step_of_two_sequences_is_the_captured_one(tmp_path: Path) -> None:
+    capture_model(tmp_path / "two.hbmop", "llama-3.1-8b", "train", batch=2, context=96, layers=2)
+    small = hbm.workload.model("llama-3.1-8b").replace(layers=2)
+    made = hbm.workload.train_step(small, batch=2, tokens=96, precision="bf16", fusion="eager")
+
+    def sorted_moves(trace: hbm.trace.OpTrace) -> list[tuple[str, int, int]]:
+        """Without the optimizer, and in any order: newer versions compare positions before they compare sequences."""
+        found = [op for op in trace.operations() if op.phase != "optimizer" and op.bytes_read + op.bytes_written]
+        return sorted(
+            (op.name.removeprefix("aten.").partition(".")[0].replace("_for_cpu", ""), op.bytes_read, op.bytes_written)
+            for op in found
+        )
+
+    assert sorted_moves(opened(tmp_path / "two.hbmop")) == sorted_moves(made)
+
+
+
 def test_a_training_step_ends_with_a_fused_optimizer(tmp_path: Path) -> None:
     path = tmp_path / "step.hbmop.zst"
     capture_model(path, "gpt2", "train", batch=2, context=128, dtype="f32")

@@ -6,19 +6,18 @@ import re
 from pathlib import Path
 
 import pytest
+from page_examples import ROOT, run_page
 
 pytest.importorskip("torch")
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "tutorials" / "pytorch_to_joules.md"
+TUTORIAL = ROOT / "docs" / "tutorials" / "pytorch_to_joules.md"
 
 
 def test_the_tutorial_runs_from_top_to_bottom(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    names: dict[str, object] = {"__name__": "tutorial"}
-    for block in re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL):
-        exec(compile(block, PAGE.name, "exec"), names)
+    run_page(TUTORIAL)
     said = capsys.readouterr().out
     joules = re.search(r"^(\S+) J and (\S+) us per step$", said, re.M)
     assert joules is not None and 1e-5 < float(joules[1]) < 1e-2 and 1 < float(joules[2]) < 1000

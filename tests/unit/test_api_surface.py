@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -12,9 +14,9 @@ import hbmmodel
 
 PUBLIC = {
     *("AddressMap", "Controller", "Cooling", "Device", "Result", "System", "Trace", "Trips"),
-    *("__version__", "capture", "check", "demo_capture", "device", "devices", "energy_set", "energy_sets"),
+    *("__version__", "capture", "check", "compare", "demo_capture", "device", "devices", "energy_set", "energy_sets"),
     *("errors", "get_include", "product", "product_info", "products", "read_trace", "serving", "simulate"),
-    *("thermal", "workload"),
+    *("study", "sweep", "thermal", "workload"),
 }
 
 
@@ -30,6 +32,12 @@ def test_every_public_name_exists_and_says_what_it_is(name: str) -> None:
     if callable(value):
         assert inspect.getdoc(value), f"{name} has no docstring"
         assert value.__module__.startswith("hbmmodel")
+
+
+def test_every_public_name_is_on_the_api_page(checkout: Path) -> None:
+    page = (checkout / "docs" / "api.md").read_text(encoding="utf-8")
+    shown = {name.removeprefix("hbmmodel.") for name in re.findall(r"^\.\. auto\w+:: (\S+)$", page, re.M)}
+    assert PUBLIC - {"__version__"} <= shown
 
 
 def test_dir_lists_the_lazy_names() -> None:

@@ -263,11 +263,13 @@ def test_run_passes_everything_on_and_saves(
         "threads": 2,
         "progress": False,
         "command_log": True,
+        "command_log_window_ns": None,
         "wrap": True,
         "request_bytes": 64,
         "thermal": "transient",
         "thermal_seconds": 3.0,
         "thermal_start_c": 50.0,
+        "thermal_epoch_ns": 10_000.0,
     }
     assert fake_run["system"].n_pseudo_channels == 2
     assert "of the 64 GB/s peak" in text and text.endswith(f"Saved in {target}\n")

@@ -72,7 +72,7 @@ def test_public_names_are_there_and_documented(name: str) -> None:
 
 
 def test_every_lazy_name_is_public_and_every_public_name_has_a_home() -> None:
-    own = {"__version__", "errors", "get_include", "serving", "thermal", "workload"}
+    own = {"__version__", "errors", "get_include", "serving", "study", "thermal", "workload"}
     assert set(hbmmodel.__all__) == set(hbmmodel._HOME) | own
 
 

@@ -7,7 +7,6 @@ import re
 from pathlib import Path
 
 import click
-import pytest
 
 import hbmmodel
 from hbmmodel.cli.commands import COMMANDS
@@ -24,16 +23,6 @@ def test_the_python_examples_name_what_exists() -> None:
     for example in EXAMPLES:
         assert set(re.findall(r"\bhbm\.(\w+)", example)) <= set(hbmmodel.__all__)
         assert set(re.findall(r's\["(\w+)"\]', example)) <= set(KEYS)
-
-
-@pytest.mark.parametrize("number", range(len(EXAMPLES)))
-def test_a_python_example_runs_as_printed(
-    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    exec(compile(EXAMPLES[number], "README.md", "exec"), {"__name__": "example"})
-    assert capsys.readouterr().out
-    assert [path.name for path in tmp_path.iterdir()] == (["run"] if "result.save" in EXAMPLES[number] else [])
 
 
 def test_every_command_is_in_the_readme_and_every_option_there_exists() -> None:

@@ -39,7 +39,7 @@ def test_a_result_survives_the_disk(
     assert list(again.summary) == list(result.summary)
     assert [type(v) for v in again.summary.values()] == [type(v) for v in result.summary.values()]
     assert again.system == result.system
-    for name in ("channels", "operations", "timeline", "power_states"):
+    for name in ("channels", "operations", "timeline", "power_states", "banks"):
         assert getattr(again, name) == getattr(result, name)
     assert again.histogram.to_table() == result.histogram.to_table()
     assert again.trace == result.trace and again.provenance == result.provenance

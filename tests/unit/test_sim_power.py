@@ -94,6 +94,11 @@ def test_all_time_is_in_one_state_and_all_shares_sum_to_one(power: str, refresh:
         assert table["state"][mine].tolist() == list(POWER_STATES)
         assert table["share"][mine].sum() == 1.0
         assert table["time_ns"][mine].sum() == pytest.approx(summary["time_ns"])
+    timeline = result.timeline
+    lengths = timeline["end_ns"] - timeline["start_ns"]
+    for state, counter in POWER_STATES.items():
+        spent_ns = channels[counter].mean() * float(system.tick_ps) / 1000
+        assert np.dot(timeline[f"share_{state}"], lengths) == pytest.approx(spent_ns, rel=1e-9, abs=1e-6)
     asleep = channels["ticks_active_power_down"] + channels["ticks_precharged_power_down"]
     assert (asleep > 0).all() == (power != "never")
     assert (channels["ticks_self_refresh"] > 0).all() == (power in ("self_refresh_idle", "aggressive"))

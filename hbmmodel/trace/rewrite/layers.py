@@ -7,16 +7,20 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hbmmodel.trace.expand import operator
+from hbmmodel.trace.expand import moves_nothing, operator
 from hbmmodel.trace.records import RecordedTrace
 from hbmmodel.trace.rewrite.base import Pass, numbered, refuse
 from hbmmodel.trace.rewrite.matmul import GROUPED, product
 
-__all__ = ["Layers", "find_layers"]
+__all__ = ["Layers", "Slots", "Summary", "find_layers", "longest_repeat", "summarised"]
+
+Slots = list[tuple[tuple[int, str], ...]]
+"""Storage and role of every operand of every operation."""
 
 CANDIDATES = 64
 
@@ -31,12 +35,16 @@ class Layers:
     first: int
     length: int
     count: int
-    slots: list[tuple[tuple[int, str], ...]]
+    slots: Slots
 
     @property
     def end(self) -> int:
         """One past the last operation of the last layer."""
         return self.first + self.count * self.length
+
+    def of(self, operation: int) -> int:
+        """The layer of an operation: -1 before the first, `count` behind the last."""
+        return -1 if operation < self.first else min((operation - self.first) // self.length, self.count)
 
     def made_in(self, low: int, high: int) -> dict[int, tuple[int, int]]:
         """Storages that the operations `low` to `high` make -> (operation from `low`, operand) that does it first."""
@@ -62,16 +70,9 @@ def find_layers(trace: RecordedTrace, item: Pass) -> Layers:
     HbmTraceError
         Nothing is repeated, or what single layers make is used behind the last one.
     """
-    numbers: dict[object, int] = {}
-    kinds: list[int] = []
-    slots: list[tuple[tuple[int, str], ...]] = []
-    products: list[bool] = []
-    for _, _, record in numbered(trace):
-        kind = (record.name, tuple((o.role, o.dtype, tuple(o.shape), tuple(o.stride)) for o in record.operands))
-        kinds.append(numbers.setdefault(kind, len(numbers)))
-        products.append(product(record) is not None or operator(record.name)[1] in GROUPED)
-        slots.append(tuple((o.storage, o.role) for o in record.operands))
-    first, length, count = _longest(np.array(kinds, dtype=np.int64), np.array(products, dtype=bool))
+    found = summarised(trace)
+    slots = found.slots
+    first, length, count = longest_repeat(found.kinds, found.products)
     if count < 2:
         raise refuse(trace, item, "no layer is repeated in it", "capture two layers or more")
     layers = Layers(first, length, count, slots)
@@ -79,17 +80,51 @@ def find_layers(trace: RecordedTrace, item: Pass) -> Layers:
     inner -= set(layers.made_in(layers.end - length, layers.end))
     if inner & layers.used_in(layers.end + 1, len(slots)):
         what = "what single layers make is used behind the last one (a training step, or several steps)"
-        raise refuse(trace, item, what, "use a trace of one forward pass; capture a training step with all its layers")
+        raise refuse(trace, item, what, "use a trace of one forward pass, or a training step captured with phases=True")
     return layers
 
 
-def _longest(kinds: NDArray[np.int64], products: NDArray[np.bool_]) -> tuple[int, int, int]:
+class Summary(NamedTuple):
+    """Of every operation: name, phase, whether it moves anything, operands, and what tells layers apart.
+
+    `kinds` are numbers that equal operations share, `products` says whether they are matrix products.
+    """
+
+    names: list[str]
+    phases: list[str]
+    moves: list[bool]
+    slots: Slots
+    kinds: NDArray[np.int64]
+    products: NDArray[np.bool_]
+
+
+def summarised(trace: RecordedTrace) -> Summary:
+    """All operations of a trace, in short."""
+    numbers: dict[object, int] = {}
+    names: list[str] = []
+    phases: list[str] = []
+    kinds: list[int] = []
+    products: list[bool] = []
+    slots: Slots = []
+    moves: list[bool] = []
+    for _, phase, record in numbered(trace):
+        kind = (record.name, tuple((o.role, o.dtype, tuple(o.shape), tuple(o.stride)) for o in record.operands))
+        names.append(record.name)
+        phases.append(phase)
+        kinds.append(numbers.setdefault(kind, len(numbers)))
+        products.append(product(record) is not None or operator(record.name)[1] in GROUPED)
+        slots.append(tuple((o.storage, o.role) for o in record.operands))
+        moves.append(not moves_nothing(record.name, record.operands))
+    return Summary(names, phases, moves, slots, np.array(kinds, dtype=np.int64), np.array(products, dtype=bool))
+
+
+def longest_repeat(kinds: NDArray[np.int64], products: NDArray[np.bool_]) -> tuple[int, int, int]:
     """(first, length, count) of the repetition that covers most; of several the one of the shortest length.
 
     Examples
     --------
     >>> kinds = np.array([9, 1, 2, 3, 1, 2, 3, 1, 2, 3, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8])
-    >>> _longest(kinds, kinds == 2)
+    >>> longest_repeat(kinds, kinds == 2)
     (1, 3, 3)
     """
     before = np.concatenate(([0], np.cumsum(products)))

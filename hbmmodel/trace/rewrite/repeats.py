@@ -12,16 +12,18 @@ from typing import ClassVar
 from hbmmodel.trace.records import Alloc, Free, OpRecord, PhaseMark, Record, RecordedTrace
 from hbmmodel.trace.rewrite.base import Pass, Storages, check_count, refuse
 from hbmmodel.trace.rewrite.layers import Layers, find_layers
+from hbmmodel.trace.rewrite.owners import find_owners
+from hbmmodel.trace.rewrite.repeat_training import repeated_step
 
 __all__ = ["RepeatLayer"]
 
 
 @dataclass(frozen=True)
 class RepeatLayer(Pass):
-    """A forward pass with `layers` layers, of which the trace holds the first few.
+    """A forward pass or a training step with `layers` layers, of which the trace holds the first few.
 
     Copies have weights, caches and intermediate results of their own; what all layers share they share too, and each
-    takes what the one before hands on.
+    takes what the one before hands on. In a training step with phases they also have gradients and states.
 
     Parameters
     ----------
@@ -43,9 +45,13 @@ class RepeatLayer(Pass):
 
     def apply(self, trace: RecordedTrace) -> Iterator[Record]:
         """Records with the copies behind the last layer."""
-        found = find_layers(trace, self)
+        owners = find_owners(trace, self)
+        found = find_layers(trace, self) if owners is None else owners.layers
         if self.layers < found.count:
             raise refuse(trace, self, f"it has {found.count} layers already", "give as many or more")
+        if owners is not None:
+            yield from repeated_step(trace, self, owners, self.layers)
+            return
         template: list[Record] = []
         sizes: dict[int, int] = {}
         renamed: dict[int, int] = {}  # of the last layer's storages, for what comes behind

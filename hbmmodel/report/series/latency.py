@@ -1,0 +1,64 @@
+"""The tail of the read latencies: what share of reads took longer than so long.
+
+Owns the steps of the curve and its thinning; percentiles are the summary's own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from hbmmodel.result import Result
+
+__all__ = ["LatencyTail", "latency_tail"]
+
+POINTS_MAX = 800
+
+
+@dataclass(frozen=True, eq=False)
+class LatencyTail:
+    """Complementary cumulative distribution of the read latencies.
+
+    Attributes
+    ----------
+    latency_ns : float64 array, shape (n,)
+        Ascending; the largest latency of a bucket.
+    share_above : float64 array, shape (n,)
+        Reads that took longer, of all reads; descending and above 0: the slowest read itself has no place on a
+        logarithmic axis.
+    n_reads : int
+    marks : dict of str to float
+        Percentiles of the summary [ns]: ``median``, ``99 %``, ``99.9 %``, ``max``.
+    """
+
+    latency_ns: NDArray[np.float64]
+    share_above: NDArray[np.float64]
+    n_reads: int
+    marks: dict[str, float]
+
+
+def latency_tail(result: Result) -> LatencyTail | None:
+    """The tail of a run; None without reads."""
+    histogram, s = result.histogram, result.summary
+    if histogram.n == 0:
+        return None
+    counts = histogram.counts.astype(np.int64)
+    used = np.flatnonzero(counts)
+    tick_ns = float(result.system.tick_ps / 1000)
+    most = float(s["read_latency_ns_max"] or 0.0)
+    latency = np.minimum((histogram.edges[used + 1] - 1) * tick_ns, most)
+    above = histogram.n - np.cumsum(counts[used])
+    share = above / histogram.n
+    # one point before the first bucket, where all reads still take longer; the last has none above it
+    latency = np.concatenate([[max(float(histogram.edges[used[0]]) - 1, 0.5) * tick_ns], latency[:-1]])
+    share = np.concatenate([[1.0], share[:-1]])
+    if len(latency) > POINTS_MAX:
+        kept = np.unique(np.linspace(0, len(latency) - 1, POINTS_MAX).round().astype(np.int64))
+        latency, share = latency[kept], share[kept]
+    names = {"median": "p50", "99 %": "p99", "99.9 %": "p999", "max": "max"}
+    marks = {told: float(value) for told, key in names.items() if (value := s[f"read_latency_ns_{key}"]) is not None}
+    return LatencyTail(latency, share, histogram.n, marks)
