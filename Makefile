@@ -1,4 +1,4 @@
-# What a person does with a checkout:  make demo | test | test-torch | lint | bench | gate | validation | docs | dist | clean
+# What a person does with a checkout:  make demo | test | test-torch | test-browser | lint | bench | gate | validation | docs | dist | clean
 #
 # Every target makes what it needs: the environment .venv (from PYTHON, 3.11 or newer), the packages of its group and the
 # compiled extensions, again when a C or Cython source changed. Needs a C compiler; nothing is fetched but pip packages.
@@ -13,7 +13,7 @@ MAKEFLAGS += --no-print-directory
 SOURCES := setup.py pyproject.toml hbmmodel/_ffi_build.py \
            $(wildcard csrc/*.c csrc/*.h csrc/*.def hbmmodel/*.pyx hbmmodel/*.pxd hbmmodel/*.pxi)
 
-.PHONY: help build demo test test-c test-threads test-python test-torch lint bench gate validation docs dist clean
+.PHONY: help build demo test test-c test-threads test-python test-torch test-browser lint bench gate validation docs dist clean
 .DELETE_ON_ERROR:
 
 help:
@@ -35,7 +35,7 @@ test-threads:
 	$(MAKE) -C tests/c check SANITIZE=thread
 
 test-python: build $(STAMP)-test
-	$(PY) -m pytest --ignore=tests/torch
+	$(PY) -m pytest --ignore=tests/torch --ignore=tests/browser
 
 # The recorder, against the version of PyTorch that the group `torch` names; wheels of it need not exist for every Python.
 test-torch: build $(STAMP)-test
@@ -43,6 +43,14 @@ test-torch: build $(STAMP)-test
 	    $(MAKE) $(STAMP)-torch && $(PY) -m pytest tests/torch; \
 	else \
 	    echo "test-torch: skipped, PyTorch 2.13.0 is installed for Python 3.11 only; this is $$($(PY) --version)"; \
+	fi
+
+# The HTML report in a browser, where there is Chromium.
+test-browser: build $(STAMP)-test $(STAMP)-browser
+	@if command -v chromium >/dev/null || command -v google-chrome >/dev/null || [ -n "$(HBMMODEL_CHROMIUM)" ]; then \
+	    $(PY) -m pytest tests/browser; \
+	else \
+	    echo "test-browser: skipped, there is no chromium here"; \
 	fi
 
 lint: build $(STAMP)-lint
@@ -95,7 +103,7 @@ $(STAMP)-build: $(SOURCES) | $(STAMP)-tools
 	PYTHONWARNINGS=ignore $(PIP) install --no-build-isolation --editable .
 	@touch $@
 
-$(STAMP)-test $(STAMP)-lint $(STAMP)-docs $(STAMP)-torch: $(STAMP)-%: pyproject.toml | $(STAMP)-pip
+$(STAMP)-test $(STAMP)-lint $(STAMP)-docs $(STAMP)-torch $(STAMP)-browser: $(STAMP)-%: pyproject.toml | $(STAMP)-pip
 	$(PIP) install --group $*
 	@touch $@
 

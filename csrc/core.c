@@ -39,3 +39,25 @@ int hbm_error_count(void)
 #undef HBM_ERROR
     return n;
 }
+
+const char *hbm_build(void)
+{
+    return
+#if defined(__clang__)
+        "clang " __clang_version__
+#elif defined(__GNUC__)
+        "gcc " __VERSION__
+#else
+        "another compiler"
+#endif
+#if defined(__GNUC__) && !defined(__OPTIMIZE__)
+        ", not optimised"
+#endif
+#ifdef HBM_CHECKED
+        ", checked"
+#endif
+#ifdef __SANITIZE_ADDRESS__
+        ", sanitized"
+#endif
+        ", C11";
+}

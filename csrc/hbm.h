@@ -65,6 +65,10 @@ HBM_API const char *hbm_strerror(int code);
 HBM_API const char *hbm_error_name(int code);
 HBM_API int hbm_error_count(void);
 
+/* ---- this build: what compiled it, and which SIMD it uses on this machine ("avx512", "avx2" or "plain") ---- */
+HBM_API const char *hbm_build(void);
+HBM_API const char *hbm_simd(void);
+
 /* ---- device: values in the order of hbm_device_field_name(0..n-1) ---- */
 typedef struct hbm_device hbm_device_t;
 HBM_API int32_t hbm_device_n_fields(void);

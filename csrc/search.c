@@ -105,3 +105,8 @@ hbm_search_fn hbm_search_best(void)
     best = best != NULL ? best : hbm_search_named("avx2");
     return best != NULL ? best : search_plain;
 }
+
+const char *hbm_simd(void)
+{
+    return hbm_search_named("avx512") != NULL ? "avx512" : hbm_search_named("avx2") != NULL ? "avx2" : "plain";
+}

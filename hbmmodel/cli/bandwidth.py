@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from hbmmodel.cli.common import build_system, echo_json, json_option, system_options
+from hbmmodel.cli.common import build_system, echo_json, json_option, quiet_option, say, system_options
 
 __all__ = ["command"]
 
@@ -23,6 +23,7 @@ __all__ = ["command"]
     "--threads", type=click.IntRange(1), default=None, metavar="N", help="Threads [default: all cores]."
 )
 @click.option("-o", "--output", default=None, metavar="FILE", help="Write FILE, .csv or .json.")
+@quiet_option
 @json_option
 def command(
     classes: tuple[str, ...],
@@ -61,6 +62,6 @@ def command(
         for row in found.table.rows()
     )
     header = ("operation", "bytes", "ns", "GB/s", "of peak", "pJ/bit")
-    click.echo("\n".join(render_grid(Grid(header, rows))))
+    say("\n".join(render_grid(Grid(header, rows))))
     if output is not None:
-        click.echo(f"\nSaved in {output}")
+        say(f"\nSaved in {output}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from hbmmodel.cli.common import echo_json, json_option
+from hbmmodel.cli.common import echo_json, json_option, quiet_option, say
 
 __all__ = ["command"]
 
@@ -34,6 +34,7 @@ __all__ = ["command"]
     "-o", "--output", default=None, metavar="FILE", help="The capture, as in step.hbmop.zst (.gz, .zst, or plain)."
 )
 @click.option("--list", "list_models", is_flag=True, help="List the models.")
+@quiet_option
 @json_option
 def command(
     model: str | None,
@@ -69,7 +70,7 @@ def command(
     if as_json:
         echo_json(made)
     else:
-        click.echo(
+        say(
             f"{made['path']}: {made['operations']} operations of {made['model']} "
             f"({made['parameters']:,} parameters), {made['file_bytes']:,} bytes"
         )

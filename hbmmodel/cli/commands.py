@@ -29,6 +29,8 @@ COMMANDS = {
     "convert": ("hbmmodel.cli.convert", "Convert a trace to another format."),
     "check": ("hbmmodel.cli.check", "Check a command log against the protocol of a device."),
     "explain": ("hbmmodel.cli.explain", "Say where an address lies: stack, channel, bank, row, column."),
+    "doctor": ("hbmmodel.cli.doctor", "Examine the installation: versions, core, packages, and a test of itself."),
+    "completion": ("hbmmodel.cli.completion", "Print the completion script of bash, zsh or fish."),
     "validate": ("hbmmodel.cli.validate", "Repeat recorded runs of other programs and compare."),
 }
 """Command to (module, help); the module's attribute ``command`` is the click command."""
@@ -43,7 +45,12 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
+        from hbmmodel.cli.examples import epilog
+
         command: click.Command = importlib.import_module(COMMANDS[cmd_name][0]).command
+        command.epilog = epilog(cmd_name)
+        for name, sub in getattr(command, "commands", {}).items():
+            sub.epilog = epilog(f"{cmd_name} {name}")
         return command
 
     def resolve_command(
@@ -62,11 +69,28 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(hbmmodel.__version__, prog_name="hbmmodel")
-def cli() -> None:
-    """What an AI run does to high-bandwidth memory: how fast, at what energy, and why.
+HELP = """What an AI run does to high-bandwidth memory: how fast, at what energy, and why.
 
-    Exit codes: 0 ok, 1 a fault of hbmmodel, 2 bad input or usage, 3 protocol violations found, 130
-    interrupted.
-    """
+\b
+Exit codes:
+  0    ok
+  1    a fault of hbmmodel, or doctor found the installation broken
+  2    bad input or usage, told in one line
+  3    check found protocol violations
+  130  interrupted; run says whether it saved what had ended
+
+\b
+Environment:
+  NO_COLOR=1, FORCE_COLOR=1  never, or always, colours [default: on terminals]
+  HBMMODEL_TRACEBACK=1       the traceback with an error
+"""
+
+
+@click.group(cls=LazyGroup, help=HELP, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(hbmmodel.__version__, prog_name="hbmmodel")
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    """All commands."""
+    from hbmmodel.terminal import wanted
+
+    ctx.color = wanted()

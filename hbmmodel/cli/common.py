@@ -30,6 +30,7 @@ __all__ = [
     "parse_settings",
     "quiet_option",
     "read_options",
+    "say",
     "system_options",
 ]
 
@@ -37,7 +38,25 @@ DEFAULT_DEVICE = "HBM4_8000"
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
+QUIET = "hbmmodel.quiet"
+
+
+def _set_quiet(context: click.Context, option: click.Parameter, value: bool) -> None:
+    del option
+    context.meta[QUIET] = value
+
+
+quiet_option = click.option(
+    "-q", "--quiet", is_flag=True, expose_value=False, callback=_set_quiet, help="Print nothing but errors."
+)
+
+
+def say(text: str) -> None:
+    """Print a line for people, unless ``--quiet`` is given."""
+    if not click.get_current_context().meta.get(QUIET):
+        click.echo(text)
+
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 
 
@@ -103,9 +122,14 @@ def system_options(
     """Add the options that describe a memory system; they arrive as keyword arguments of `build_system`."""
     options = (
         click.option(
-            "--system", "product", default=None, metavar="NAME", help="Memory of a product, as rubin (see systems)."
+            "--system",
+            "product",
+            default=None,
+            metavar="NAME",
+            shell_complete=_product_names,
+            help="Memory of a product, as rubin (see systems).",
         ),
-        click.option("--device", default=None, metavar="NAME", help=device_help),
+        click.option("--device", default=None, metavar="NAME", shell_complete=_device_names, help=device_help),
         click.option("--variant", default=None, metavar="NAME", help="Density and height, e.g. 24Gb_12H."),
         click.option("--stacks", type=int, default=None, metavar="N", help="Stacks [default: 1]."),
         click.option(
@@ -136,6 +160,18 @@ def system_options(
         return function
 
     return add
+
+
+def _device_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    from hbmmodel.device import devices
+
+    return [name for name in devices() if name.startswith(incomplete)]
+
+
+def _product_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    from hbmmodel.products import products
+
+    return [name.lower() for name in products() if name.lower().startswith(incomplete.lower())]
 
 
 def open_trace(

@@ -19,15 +19,10 @@ __all__ = ["command"]
 @click.option("-o", "--output", default=None, metavar="FILE", help="Write FILE, .txt, .md or .json.")
 @json_option
 def command(directories: tuple[str, ...], markdown: bool, output: str | None, as_json: bool) -> None:
-    r"""Compare saved results with the first of them: what was changed, by how much, and why.
+    """Compare saved results with the first of them: what was changed, by how much, and why.
 
     The difference of times is attributed to what the data buses did and to operations, that of energies to components;
     every table adds up exactly. The first line says whether the runs did the same work.
-
-    \b
-    hbmmodel run --demo -o hbm4
-    hbmmodel run --demo --device HBM3E_8000 -o hbm3e
-    hbmmodel compare hbm3e hbm4
     """
     if len(directories) < 2:
         raise click.UsageError("name two or more saved results, the one to compare with first")

@@ -6,7 +6,7 @@ import os
 
 import click
 
-from hbmmodel.cli.common import echo_json, json_option, open_trace, read_options
+from hbmmodel.cli.common import echo_json, json_option, open_trace, quiet_option, read_options, say
 
 __all__ = ["command"]
 
@@ -36,6 +36,7 @@ __all__ = ["command"]
 @click.option(
     "--launch-ns", type=float, default=2000.0, show_default=True, help="Pause between paced operations."
 )
+@quiet_option
 @json_option
 def command(
     source: str,
@@ -85,7 +86,7 @@ def command(
         echo_json(written)
     else:
         kind = "operations" if "operations" in written else "requests"
-        click.echo(f"{written['path']}: {written[kind]} {kind} as {written['format']}")
+        say(f"{written['path']}: {written[kind]} {kind} as {written['format']}")
 
 
 def _same(target: str, source: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -115,16 +115,25 @@ def _result(directory: str, as_json: bool) -> None:
             }
         )
         return
-    click.echo(describe_system(result.system))
+    click.echo(describe_system(result.system) + (f"; {result.interrupted}" if result.interrupted else ""))
     for title, fields in (("trace", result.trace), ("provenance", result.provenance)):
         for name, value in fields.items():
-            click.echo(f"{title}.{name}: {' '.join(map(str, value)) if isinstance(value, list) else value}")
+            click.echo(f"{title}.{name}: {_in_words(value)}")
     log = "none" if result.command_log is None else f"{len(result.command_log)} commands"
     click.echo(f"operations: {len(result.operations)}, epochs: {len(result.timeline)}, command log: {log}")
     width = max(map(len, result.summary))
     for key, number in result.summary.items():
         text = "-" if number is None else f"{number}" if isinstance(number, int) else f"{number:.6g}"
         click.echo(f"{key.ljust(width)}  {text}")
+
+
+def _in_words(value: Any) -> str:
+    """A field of any JSON type on one line; a dash where there is nothing."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_in_words(part)}" for key, part in value.items()) or "-"
+    if isinstance(value, list):
+        return " ".join(map(_in_words, value)) or "-"
+    return "-" if value is None or value == "" else str(value)
 
 
 def _table(directory: str, name: str, output: str | None, as_json: bool) -> None:

@@ -6,20 +6,13 @@ from fractions import Fraction
 
 import click
 
-from hbmmodel.cli.common import echo_json, json_option, quiet_option
+from hbmmodel.cli.common import echo_json, json_option, quiet_option, say
 from hbmmodel.cli.window import WINDOW, exported
 
 __all__ = ["command"]
 
 
-@click.command(
-    "perfetto",
-    epilog="""\b
-Examples:
-  hbmmodel run --demo --command-log-window 20us:25us -o run/
-  hbmmodel perfetto run/ -o cmds.perfetto-trace
-  hbmmodel perfetto run/ --window 21us:22us --stack 0 --channel 3 -o small.perfetto-trace""",
-)
+@click.command("perfetto")
 @click.argument("directory", metavar="DIR")
 @click.option("--window", type=WINDOW, default=None, metavar="A:B", help="As 20us:25us [default: all of the log].")
 @click.option("--stack", "stacks", multiple=True, type=int, metavar="N", help="Only this stack; may be repeated.")
@@ -33,7 +26,6 @@ def command(
     stacks: tuple[int, ...],
     channels: tuple[int, ...],
     output: str,
-    quiet: bool,
     as_json: bool,
 ) -> None:
     """Write the commands of the saved run in DIR for ui.perfetto.dev.
@@ -51,5 +43,5 @@ def command(
     facts = {"path": str(path), "bytes": path.stat().st_size}
     if as_json:
         echo_json(facts)
-    elif not quiet:
-        click.echo(f"{path}: {facts['bytes']:,} bytes; open it in https://ui.perfetto.dev (1 ns there is 1 ps here)")
+    else:
+        say(f"{path}: {facts['bytes']:,} bytes; open it in https://ui.perfetto.dev (1 ns there is 1 ps here)")

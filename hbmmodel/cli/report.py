@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from hbmmodel.cli.common import echo_json, json_option
+from hbmmodel.cli.common import echo_json, json_option, quiet_option, say
 
 __all__ = ["command"]
 
@@ -14,6 +14,7 @@ __all__ = ["command"]
 @click.option(
     "-o", "--output", default=None, metavar="FILE", help="Write to FILE (.txt, .md or .html) instead of printing."
 )
+@quiet_option
 @json_option
 def command(directory: str, output: str | None, as_json: bool) -> None:
     """Print or write the report of a saved result."""
@@ -25,7 +26,7 @@ def command(directory: str, output: str | None, as_json: bool) -> None:
         if as_json:
             echo_json({"report": str(path)})
         else:
-            click.echo(f"Report written to {path}")
+            say(f"Report written to {path}")
     elif as_json:
         echo_json({"summary": result.summary, "trace": result.trace, "provenance": result.provenance})
     else:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hbmmodel.cli import EXIT_INTERRUPTED, EXIT_OK
 from hbmmodel.cli.common import (
     build_system,
     check_writable,
@@ -127,11 +128,14 @@ def command(
     quiet: bool,
     as_json: bool,
     **options: Any,
-) -> None:
+) -> int:
     """Simulate TRACE on a memory system, print what it took and why, and save the result with -o.
 
     TRACE is a file, or workload:GENERATOR,ARGUMENT=VALUE,... (hbmmodel workload lists the generators), as in
     workload:decode,model=llama-3.1-70b,batch=16,tensor_parallel=8.
+
+    Ctrl-C lets what is in flight end, saves and reports that part, marked as such, and leaves with exit code 130; a
+    second Ctrl-C stops at once and writes nothing.
 
     With --json the summary, the trace's identity and the provenance are printed as JSON instead of the
     report.
@@ -183,6 +187,7 @@ def command(
         thermal_seconds=10.0 if thermal_seconds is None else thermal_seconds,
         thermal_start_c=thermal_start_c,
         thermal_epoch_ns=10_000.0 if thermal_epoch_ns is None else thermal_epoch_ns,
+        on_interrupt="raise" if thermal in ("steady", "transient") else "keep",
     )
     if output is not None:
         result.save(output)
@@ -204,6 +209,7 @@ def command(
         print_text(result)
         if output is not None:
             click.echo(f"\nSaved in {output}")
+    return EXIT_INTERRUPTED if result.interrupted else EXIT_OK
 
 
 def _metrics(result: Result) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from hbmmodel.cli.common import build_system, echo_json, json_option, system_options
+from hbmmodel.cli.common import build_system, echo_json, json_option, quiet_option, say, system_options
 
 __all__ = ["command"]
 
@@ -50,6 +50,7 @@ def _arrivals(name: str) -> Any:
 @click.option("--overhead-us", type=float, default=0.0, metavar="US", help="Between steps [default: 0].")
 @click.option("--threads", type=click.IntRange(1), default=None, metavar="N", help="Threads [default: all cores].")
 @click.option("-o", "--output", default=None, metavar="DIR", help="Save tables (Parquet) and JSON in the new DIR.")
+@quiet_option
 @json_option
 def command(
     arrivals: str,
@@ -94,9 +95,9 @@ def command(
         return
     for key, value in found.summary.items():
         shown = "-" if value is None else f"{value:.6g}" if isinstance(value, float) else f"{value}"
-        click.echo(f"{key:22} {shown}")
-    click.echo("\nsteps simulated to see how wrong the interpolation is:")
+        say(f"{key:22} {shown}")
+    say("\nsteps simulated to see how wrong the interpolation is:")
     for held in found.times.held_out:
-        click.echo(f"  {held.step}: {held.simulated_s:.6g} s, interpolated {100 * held.error:+.1f} %")
+        say(f"  {held.step}: {held.simulated_s:.6g} s, interpolated {100 * held.error:+.1f} %")
     if output is not None:
-        click.echo(f"\nSaved in {output}")
+        say(f"\nSaved in {output}")

@@ -92,14 +92,11 @@ def command(
     as_json: bool,
     **options: Any,
 ) -> int:
-    r"""Simulate TRACE (several make one axis more) on every combination of the axes' values.
+    """Simulate TRACE (several make one axis more) on every combination of the axes' values.
 
     With -o every result is kept as soon as it is finished: the same command goes on where it was interrupted. DIR gets
     table.csv, table.parquet and study.json, and each result in points. A point that fails is told in its row; the
     others go on.
-
-    \b
-    hbmmodel sweep step.hbmop.zst --axis read_queue=16,32,64 --axis tFAW_ns=12,16 -j 2 -o study
     """
     if not traces:
         raise click.UsageError("name a TRACE, a file or workload:GENERATOR,...")

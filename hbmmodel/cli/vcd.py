@@ -6,20 +6,13 @@ from fractions import Fraction
 
 import click
 
-from hbmmodel.cli.common import echo_json, json_option, quiet_option
+from hbmmodel.cli.common import echo_json, json_option, quiet_option, say
 from hbmmodel.cli.window import WINDOW, exported
 
 __all__ = ["command"]
 
 
-@click.command(
-    "vcd",
-    epilog="""\b
-Examples:
-  hbmmodel run --demo --command-log-window 20us:25us -o run/
-  hbmmodel vcd run/ --window 20us:22us --stack 0 --channel 3 -o cmds.vcd
-  gtkwave cmds.vcd""",
-)
+@click.command("vcd")
 @click.argument("directory", metavar="DIR")
 @click.option("--window", type=WINDOW, default=None, metavar="A:B", help="As 20us:25us [default: all of the log].")
 @click.option("--stack", type=int, default=0, show_default=True, metavar="N", help="Which stack.")
@@ -33,7 +26,6 @@ def command(
     stack: int,
     channel: int,
     output: str,
-    quiet: bool,
     as_json: bool,
 ) -> None:
     """Write one channel of the saved run in DIR as a value change dump, for GTKWave and other waveform viewers.
@@ -48,5 +40,5 @@ def command(
     facts = {"path": str(path), "bytes": path.stat().st_size}
     if as_json:
         echo_json(facts)
-    elif not quiet:
-        click.echo(f"{path}: {facts['bytes']:,} bytes, times in ps")
+    else:
+        say(f"{path}: {facts['bytes']:,} bytes, times in ps")

@@ -112,7 +112,9 @@ def describe(result: Result) -> Report:
     )
     name = os.path.basename(str(result.trace.get("name") or ""))
     return Report(
-        title=f"{_machine(result.system)}" + (f": {name}" if name else ""),
+        title=f"{_machine(result.system)}"
+        + (f": {name}" if name else "")
+        + (f", {result.interrupted}" if result.interrupted else ""),
         sentences=_headline(result),
         sections=tuple(section for section in sections if section is not None),
     )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from hbmmodel.report.content import Bar, Grid, Report, Section, describe
 from hbmmodel.report.units import share_text
+from hbmmodel.terminal import colored
 
 if TYPE_CHECKING:
     from hbmmodel.result import Result
@@ -72,7 +73,7 @@ def print_text(result: Result, file: TextIO | None = None) -> None:
         unicode = True
     except UnicodeEncodeError:
         unicode = False
-    text = render_text(result, width=width, unicode=unicode, color=terminal)
+    text = render_text(result, width=width, unicode=unicode, color=colored(stream))
     if not unicode:
         encoding = getattr(stream, "encoding", None) or "ascii"
         text = text.encode(encoding, "replace").decode(encoding)

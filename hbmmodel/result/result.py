@@ -9,10 +9,10 @@ from __future__ import annotations
 import html
 import importlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,10 +22,14 @@ from hbmmodel.result.banks import bank_table
 from hbmmodel.result.energy import energy_model, energy_table, no_energy
 from hbmmodel.result.histogram import Histogram
 from hbmmodel.result.power_states import counts_power, power_states
+from hbmmodel.result.sparkline import sparkline
 from hbmmodel.result.summary import COUNTERS, LOST, POWER_STATES, Number, summarise
 from hbmmodel.result.table import Table
 from hbmmodel.result.temperature import cells_table, temperature_table
 from hbmmodel.system import System
+
+if TYPE_CHECKING:
+    from hbmmodel.plot import Plots
 
 __all__ = ["Result"]
 
@@ -35,6 +39,15 @@ REPORTS = {
     ".html": "hbmmodel.report:write_html",
 }
 """Report writers by suffix, as dotted names: a result asks for its picture without knowing the painter."""
+
+PLOTS = "hbmmodel.plot:Plots"
+"""Likewise for static pictures."""
+
+HEADLINE = (
+    *("time_ns", "bandwidth_gb_per_s", "fraction_of_peak", "read_latency_ns_mean", "read_latency_ns_p99"),
+    *("row_hit_rate", "energy_pj_per_bit", "power_w_mean", "temperature_c_max"),
+)
+"""Keys that a notebook shows at once."""
 
 OPERATION_COLUMNS = (
     *("index", "name", "phase", "start_ns", "end_ns", "duration_ns", "bytes_read", "bytes_written"),
@@ -195,6 +208,18 @@ class Result:
             banks=bank_table() if counts is None else bank_table(system, counts, bank_c),
         )
 
+    @property
+    def interrupted(self) -> str:
+        """Of a run that Ctrl-C stopped, what it holds, in words; empty if it is whole."""
+        told = self.provenance.get("interrupted")
+        if not told:
+            return ""
+        share = told.get("share_of_bytes")
+        part = "a part of the trace" if share is None else f"{100 * share:.3g} % of the bytes of the trace"
+        last = told.get("last") or {}
+        after = f"operation {last['index']} ({last['name']})" if "index" in last else f"record {last.get('record')}"
+        return f"interrupted after {after}: {part}"
+
     def temperature_map_c(self, stack: int, die: str) -> NDArray[np.float64]:
         """The last temperatures of a die [deg C], shape (ny, nx).
 
@@ -328,12 +353,33 @@ class Result:
             f"{100 * (s['fraction_of_peak'] or 0):.1f} % of peak>"
         )
 
+    @property
+    def plot(self) -> Plots:
+        """Static pictures: ``result.plot.bandwidth()``, ``.latency()``, ``.lost_cycles()`` and so on.
+
+        They need matplotlib (``pip install 'hbmmodel[plot]'``).
+        """
+        plots: Plots = _named(PLOTS)(self)
+        return plots
+
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><td>{html.escape(key)}</td><td>{'' if value is None else format(value, '.6g')}</td></tr>"
-            for key, value in self.summary.items()
+        def table(keys: Iterable[str]) -> str:
+            told = ((key, self.summary.get(key)) for key in keys)
+            return "".join(
+                f"<tr><td>{html.escape(key)}</td><td>{'' if value is None else format(value, '.6g')}</td></tr>"
+                for key, value in told
+            )
+
+        t = self.timeline
+        picture = ""
+        if len(t):
+            title = "bandwidth over time, under the peak"
+            edges = np.append(t["start_ns"], t["end_ns"][-1:])
+            picture = sparkline(edges, t["bandwidth_gb_per_s"], float(self.summary["peak_gb_per_s"] or 0.0), title)
+        return (
+            f"<p>{html.escape(repr(self))}</p>{picture}<table>{table(HEADLINE)}</table>"
+            f"<details><summary>all {len(self.summary)} keys</summary><table>{table(self.summary)}</table></details>"
         )
-        return f"<p>{html.escape(repr(self))}</p><table>{rows}</table>"
 
 
 def _named(name: str) -> Any:

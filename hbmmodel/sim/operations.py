@@ -5,6 +5,7 @@ Owns the issue modes of operations; must not know requests or results.
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
@@ -15,7 +16,8 @@ import numpy as np
 from hbmmodel.errors import HbmAddressError, HbmArgumentError
 from hbmmodel.sim.borders import Borders
 from hbmmodel.sim.dependences import IN_FLIGHT_MAX, Dependences
-from hbmmodel.sim.progress import Bar, Moved
+from hbmmodel.sim.interrupt import Stop, interrupted, rest_bytes
+from hbmmodel.sim.progress import NOT_ISSUED, Bar, Moved
 from hbmmodel.system import System
 from hbmmodel.trace.access import BYTES_MAX, DIMS_MAX
 
@@ -39,17 +41,23 @@ def run_operations(
     progress: bool,
     *,
     borders: Borders | None = None,
+    stop: Stop,
 ) -> None:
-    """Feed all operations of a trace: each when what it depends on has ended (closed), at its time, or at once."""
+    """Feed all operations of a trace: each when what it depends on has ended (closed), at its time, or at once.
+
+    When `stop` is asked for, no more are issued, and what is in flight ends.
+    """
     total = sum(a.n_bytes for o in trace.operations() for a in o.accesses) if progress else None
-    with Bar(progress, total, os.path.basename(trace.name)) as bar:
-        feed = _Feed(core, system, trace, moved, tile, wrap, bar, borders)
+    with Bar(progress, total, os.path.basename(trace.name), system.device.organisation.burst_bytes) as bar:
+        feed = _Feed(core, system, trace, moved, tile, wrap, bar, borders, stop)
         operations = _checked(trace.operations(), trace.name)
         if mode == "closed":
-            _run_closed(feed, operations)
+            left = _run_closed(feed, operations)
         else:
-            _run_open(feed, operations, mode)
-    if not moved.names:
+            left = _run_open(feed, operations, mode)
+    if stop.asked and (first := next(left, None)) is not None:
+        _interrupted(moved, itertools.chain((first,), left))
+    elif not moved.names:
         raise HbmArgumentError(f"{trace.name}: no operation moves any data; nothing to simulate")
 
 
@@ -58,10 +66,11 @@ class _Feed:
 
     def __init__(
         self, core: CoreSystem, system: System, trace: OpTrace, moved: Moved, tile: int, wrap: bool, bar: Bar,
-        borders: Borders | None,
+        borders: Borders | None, stop: Stop,
     ) -> None:
         self.core = core
         self.borders = borders
+        self.stop = stop
         self.trace = trace
         self.tick_ps = system.tick_ps
         self._system = system
@@ -101,7 +110,7 @@ class _Feed:
             moved.names.append("")
             moved.phases.append("")
             moved.indices.append(0)
-            moved.start_ticks.append(0)
+            moved.start_ticks.append(NOT_ISSUED)
         moved.names[number] = operation.name
         moved.phases[number] = operation.phase
         moved.indices[number] = operation.index
@@ -130,50 +139,72 @@ class _Feed:
         )
 
 
-def _run_closed(feed: _Feed, operations: Iterator[Operation]) -> None:
+def _run_closed(feed: _Feed, operations: Iterator[Operation]) -> Iterator[Operation]:
+    """Returns what was not issued."""
     program = Dependences()
     waiting: dict[int, Operation] = {}
     in_flight: dict[int, Operation] = {}
     more = True
     start = 0
     while True:
-        while more and program.has_room():
+        stopped = feed.stop.asked
+        while more and not stopped and program.has_room():
             operation = next(operations, None)
             if operation is None:
                 more = False
             else:
                 waiting[program.add(operation)] = operation
-        for number in program.ready():
+        for number in () if stopped else program.ready():
             if not feed.submit(waiting[number], number, start):
                 break
             program.start(number)
             in_flight[number] = waiting.pop(number)
             feed.started(in_flight[number], number, start)
         if not in_flight:
-            return
+            return itertools.chain(waiting.values(), operations)
         number, _ = feed.next_end()
         program.end(number)
         feed.ended(in_flight.pop(number))
         start = feed.core.next_start()
 
 
-def _run_open(feed: _Feed, operations: Iterator[Operation], mode: str) -> None:
+def _run_open(feed: _Feed, operations: Iterator[Operation], mode: str) -> Iterator[Operation]:
+    """Returns what was not issued."""
     first_time_ns: int | None = None
     start = 0
     number = 0
-    for batch in _batches(operations, mode):
+    batches = _batches(operations, mode)
+    for batch in batches:
         if mode == "paced":
             first_time_ns = batch[0].time_ns if first_time_ns is None else first_time_ns
             start = max(start, _ticks_of_ns(batch[0].time_ns - first_time_ns, feed))
+        issued = 0
         for operation in batch:
+            if feed.stop.asked:
+                break
             if not feed.submit(operation, number, start):
                 feed.accept()
                 feed.submit(operation, number, start)
             feed.started(operation, number, start)
             number += 1
+            issued += 1
         feed.accept()
-        for operation in batch:
+        for operation in batch[:issued]:
             feed.ended(operation)
+        if feed.stop.asked:
+            return itertools.chain(batch[issued:], itertools.chain.from_iterable(batches))
+    return iter(())
+
+
+def _interrupted(moved: Moved, left: Iterator[Operation]) -> None:
+    """Keep the record of a run that was stopped; nothing is kept of one that has not begun."""
+    if not moved.names:
+        raise KeyboardInterrupt
+    last = len(moved.names) - 1
+    named = {"index": moved.indices[last], "name": moved.names[last], "phase": moved.phases[last]}
+    rest = rest_bytes(left)
+    total = None if rest is None else moved.bytes_asked + rest
+    moved.interrupted = interrupted("operations", moved.records, named, moved.bytes_asked, total)
 
 
 def _batches(operations: Iterable[Operation], mode: str) -> Iterator[list[Operation]]:

@@ -5,13 +5,17 @@ Owns the record `Moved` and the bar; must not know how anything is issued.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Bar", "Moved"]
+__all__ = ["NOT_ISSUED", "Bar", "Moved"]
+
+NOT_ISSUED = -1
+"""Start of an operation that has a number and was never issued, as the run was stopped."""
 
 LABEL_MAX = 24
 #: The largest alignment that is told.
@@ -31,6 +35,8 @@ class Moved:
     indices: list[int] = field(default_factory=list)
     class_bytes: dict[tuple[str, bool], dict[int, int]] = field(default_factory=dict)
     """Bytes asked for by (tensor class, whether written), then by number of the operation."""
+    interrupted: dict[str, Any] | None = None
+    """What `hbmmodel.sim.interrupt.interrupted` says, of a run that was stopped."""
     address_bits: int = 0
     """Every bit that is set in any address of requests without a size."""
     sized: bool = False
@@ -55,13 +61,19 @@ class Moved:
 class Bar:
     """A progress bar in bytes, or nothing."""
 
-    def __init__(self, show: bool, total: int | None, name: str) -> None:
+    def __init__(self, show: bool, total: int | None, name: str, burst_bytes: int) -> None:
         self._bar: Any = None
+        self._burst_bytes = burst_bytes
         if show:
             from tqdm import tqdm
 
             label = name if len(name) <= LABEL_MAX else name[: LABEL_MAX - 1] + "~"
-            self._bar = tqdm(total=total, desc=label, unit="B", unit_scale=True, dynamic_ncols=True, mininterval=0.1)
+            # Room for the rates at 80 columns; without a total there is no bar and no time left.
+            form = "{desc}:{percentage:3.0f}%|{bar}| {rate_fmt}{postfix} [{elapsed}<{remaining}]" if total else None
+            self._bar = tqdm(
+                total=total, desc=label, unit="B", unit_scale=True, dynamic_ncols=True, mininterval=0.1, bar_format=form
+            )
+            self._began_s = time.monotonic()
 
     def __enter__(self) -> Bar:
         return self
@@ -74,3 +86,6 @@ class Bar:
         """Move on by so many bytes."""
         if self._bar is not None:
             self._bar.update(n_bytes)
+            seconds = max(time.monotonic() - self._began_s, 1e-3)
+            bursts = self._bar.format_sizeof(self._bar.n / self._burst_bytes / seconds)
+            self._bar.set_postfix_str(f"{bursts} bursts/s", refresh=False)

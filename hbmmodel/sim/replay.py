@@ -7,7 +7,7 @@ conditions.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,9 +15,10 @@ import numpy as np
 from hbmmodel.energy import Counts, Geometry
 from hbmmodel.errors import HbmInternalError
 from hbmmodel.sim.borders import Borders
+from hbmmodel.sim.interrupt import Stop
 from hbmmodel.sim.operations import run_operations
 from hbmmodel.sim.options import L2
-from hbmmodel.sim.progress import Moved
+from hbmmodel.sim.progress import NOT_ISSUED, Moved
 from hbmmodel.sim.requests import run_requests
 from hbmmodel.system import System
 from hbmmodel.trace import OpTrace, RequestTrace
@@ -53,6 +54,7 @@ class Ran:
     raw: dict[str, Any]
     information: dict[str, Any]
     counts: Counts
+    interrupted: dict[str, Any] | None = None
 
     @property
     def bus_bytes(self) -> int:
@@ -87,6 +89,7 @@ class Replay:
     wrap: bool
     request_bytes: int | None
     progress: bool
+    stop: Stop = field(default_factory=Stop)
 
     def run(
         self,
@@ -115,7 +118,8 @@ class Replay:
         if isinstance(self.trace, OpTrace):
             tile = self.tile_bytes // self.system.device.organisation.burst_bytes if self.order == "tile" else 0
             run_operations(
-                core, self.system, self.trace, moved, self.mode, tile, self.wrap, self.progress, borders=borders
+                core, self.system, self.trace, moved, self.mode, tile, self.wrap, self.progress, borders=borders,
+                stop=self.stop,
             )
         else:
             run_requests(
@@ -128,6 +132,7 @@ class Replay:
                 request_bytes=self.request_bytes,
                 progress=self.progress,
                 borders=borders,
+                stop=self.stop,
             )
         return self._ran(core, moved, core.finish())
 
@@ -167,18 +172,20 @@ class Replay:
                 )
         operations: dict[str, Any] | None = None
         if moved.names:
-            table = core.operations(len(moved.names))
             start = np.array(moved.start_ticks, dtype=np.int64)
+            issued = start != NOT_ISSUED
+            start = start[issued]
+            table = {name: column[issued] for name, column in core.operations(len(moved.names)).items()}
             operations = {
-                "index": np.array(moved.indices, dtype=np.int64),
-                "name": np.array(moved.names, dtype=object),
-                "phase": np.array(moved.phases, dtype=object),
+                "index": np.array(moved.indices, dtype=np.int64)[issued],
+                "name": np.array(moved.names, dtype=object)[issued],
+                "phase": np.array(moved.phases, dtype=object)[issued],
                 "start_tick": start,
                 "end_tick": np.maximum(table["end_tick"], start),
                 "bytes_read": table["bursts_read"] * burst_bytes,
                 "bytes_written": table["bursts_written"] * burst_bytes,
                 **{name: table[name] for name in ("row_hits", "row_misses", "row_conflicts")},
-                "classes": moved.class_columns(),
+                "classes": {name: column[issued] for name, column in moved.class_columns().items()},
             }
             if cache is None and int(operations["bytes_read"].sum() + operations["bytes_written"].sum()) != bytes_moved:
                 raise HbmInternalError("operations and channels disagree on the bytes moved; please report this")
@@ -214,7 +221,7 @@ class Replay:
             information["command_log_window_ticks"] = list(self.log_window_ticks)
         if (workload := getattr(self.trace, "workload", None)) is not None:
             information["workload"] = dict(workload)
-        return Ran(raw, information, counts)
+        return Ran(raw, information, counts, moved.interrupted)
 
 
 def count(core: CoreSystem, system: System, tick: int, counters: dict[str, Any] | None = None) -> Counts:

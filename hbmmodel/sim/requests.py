@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from hbmmodel.errors import HbmAddressError, HbmArgumentError
 from hbmmodel.sim.borders import Borders
+from hbmmodel.sim.interrupt import Stop, interrupted
 from hbmmodel.sim.progress import Bar, Moved
 from hbmmodel.system import System
 
@@ -42,8 +43,12 @@ def run_requests(
     request_bytes: int | None,
     progress: bool,
     borders: Borders | None = None,
+    stop: Stop,
 ) -> None:
-    """Feed all requests of a trace; those without a size are `request_bytes` long, or one burst."""
+    """Feed all requests of a trace; those without a size are `request_bytes` long, or one burst.
+
+    When `stop` is asked for, no more are read, and those that were read are run.
+    """
     burst_bytes = system.device.organisation.burst_bytes
     total = None if trace.known_records is None else trace.known_records * (request_bytes or burst_bytes)
     held: list[Piece] = []
@@ -66,8 +71,9 @@ def run_requests(
         n_held = 0
         held.clear()
 
-    with Bar(progress, total, os.path.basename(trace.name)) as bar:
-        for chunk in trace.chunks():
+    with Bar(progress, total, os.path.basename(trace.name), burst_bytes) as bar:
+        chunks = trace.chunks()
+        for chunk in chunks:
             address, size = _placed(chunk, system, request_bytes, wrap, trace.name)
             tick = _ticks_of_ps(chunk.time_ps, system, trace.name) if mode == "paced" else None
             if size is None:
@@ -83,6 +89,11 @@ def run_requests(
                 n_held += len(piece[0])
                 if n_held >= BLOCK_REQUESTS:
                     flush()
+            if stop.asked and next(chunks, None) is not None:
+                last = {"record": chunk.first_record + len(address) - 1}
+                whole = None if moved.sized else total
+                moved.interrupted = interrupted("records", moved.records, last, moved.bytes_asked, whole)
+                break
         flush()
         if borders is not None:
             borders.run(system.n_channels, last=True)

@@ -7,19 +7,22 @@ done per burst happens in C.
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from hbmmodel.errors import HbmArgumentError
 from hbmmodel.sim.coupled import run_coupled
+from hbmmodel.sim.interrupt import keeping
 from hbmmodel.sim.options import L2, check_choice, check_real, check_whole
-from hbmmodel.sim.replay import WHOLE_LOG, Replay
+from hbmmodel.sim.replay import WHOLE_LOG, Ran, Replay
 from hbmmodel.sim.steady import run_steady
 from hbmmodel.sim.transient import run_transient
 from hbmmodel.system import System
 
 if TYPE_CHECKING:
     from hbmmodel.result import Result
+    from hbmmodel.result.temperature import Warmth
     from hbmmodel.trace import OpTrace, RequestTrace
 
 __all__ = ["L2", "MODES", "THERMAL", "simulate"]
@@ -53,6 +56,7 @@ def simulate(
     thermal_seconds: float = 10.0,
     thermal_start_c: float | None = None,
     thermal_epoch_ns: float = 10_000.0,
+    on_interrupt: str = "raise",
 ) -> Result:
     """Replay a trace on a memory system.
 
@@ -100,6 +104,11 @@ def simulate(
         Temperature of all stacks at the start of ``transient`` and ``coupled`` [deg C]; None: the coolant's.
     thermal_epoch_ns : float
         ``coupled``: time from one look at the temperature to the next [ns].
+    on_interrupt : {"raise", "keep"}
+        What Ctrl-C does.  ``keep``: at the first one no more is issued, what is in flight ends, and the result is of
+        that part and says so (`Result.interrupted`); the second one raises KeyboardInterrupt, as ``raise`` does at
+        once.  ``keep`` is for one run of a trace (`thermal` None or ``coupled``), in the main thread: others get no
+        signals.
 
     Returns
     -------
@@ -137,6 +146,12 @@ def simulate(
     check_choice("order", order, ORDERS)
     if thermal is not None:
         check_choice("thermal", thermal, THERMAL)
+    check_choice("on_interrupt", on_interrupt, ("raise", "keep"))
+    keep = on_interrupt == "keep"
+    if keep and thermal in ("steady", "transient"):
+        raise HbmArgumentError(
+            f"on_interrupt is 'keep', but thermal={thermal!r} repeats the trace: no part of it is a result; use 'raise'"
+        )
     if mode == "paced" and not operations and not trace.timed:
         raise HbmArgumentError(f"mode is 'paced', but {trace.name} has no time stamps; use mode='asap'")
     burst_bytes = system.device.organisation.burst_bytes
@@ -167,19 +182,28 @@ def simulate(
         request_bytes=request_bytes,
         progress=progress,
     )
+    with keeping(replay.stop) if keep else nullcontext():
+        ran, warmth = _run(replay, thermal, thermal_seconds, thermal_start_c, thermal_epoch_ns)
+    raw = ran.raw if warmth is None else {**ran.raw, "thermal": warmth}
+    provenance = collect()
+    if ran.interrupted is not None:
+        provenance["interrupted"] = ran.interrupted
+    return Result.from_raw(system, ran.information, raw, provenance)
+
+
+def _run(
+    replay: Replay, thermal: str | None, thermal_seconds: float, thermal_start_c: float | None, thermal_epoch_ns: float
+) -> tuple[Ran, Warmth | None]:
     if thermal is None:
-        ran = replay.run()
-        return Result.from_raw(system, ran.information, ran.raw, collect())
+        return replay.run(), None
     seconds = check_real("thermal_seconds", thermal_seconds, 1e-6, 1e6)
     start_c = None if thermal_start_c is None else check_real("thermal_start_c", thermal_start_c, -55.0, 200.0)
     epoch = check_real("thermal_epoch_ns", thermal_epoch_ns, 1.0, 1e12)
     if thermal == "steady":
-        ran, warmth = run_steady(replay)
-    elif thermal == "transient":
-        ran, warmth = run_transient(replay, seconds, start_c)
-    else:
-        ran, warmth = run_coupled(replay, max(2, round(Fraction(epoch) * 1000 / system.tick_ps)), start_c)
-    return Result.from_raw(system, ran.information, {**ran.raw, "thermal": warmth}, collect())
+        return run_steady(replay)
+    if thermal == "transient":
+        return run_transient(replay, seconds, start_c)
+    return run_coupled(replay, max(2, round(Fraction(epoch) * 1000 / replay.system.tick_ps)), start_c)
 
 
 def _threads(threads: int | None) -> int:

@@ -109,6 +109,8 @@ class Comparison:
         ``metric`` and a column per run: the keys of `FIGURES`; NaN where a run has none.
     differences : tuple of Difference
         Of every run but the first.
+    interrupted : tuple of str
+        Of every run, `Result.interrupted`: what it holds if Ctrl-C stopped it, else empty.
     """
 
     names: tuple[str, ...]
@@ -116,11 +118,12 @@ class Comparison:
     changes: tuple[Change, ...]
     figures: Table
     differences: tuple[Difference, ...]
+    interrupted: tuple[str, ...] = ()
 
     @property
     def like_for_like(self) -> bool:
         """Whether all runs did the same work in the same way."""
-        return all(d.same_work and d.same_replay for d in self.differences)
+        return not any(self.interrupted) and all(d.same_work and d.same_replay for d in self.differences)
 
     def to_dict(self) -> dict[str, Any]:
         """All of it, ready for JSON; a figure without a value is None."""
@@ -140,6 +143,7 @@ class Comparison:
             "like_for_like": self.like_for_like,
             "runs": list(self.names),
             "labels": list(self.labels),
+            "interrupted": list(self.interrupted),
             "changes": [asdict(change) for change in self.changes],
             "figures": figures,
             "differences": differences,
@@ -225,6 +229,7 @@ def compare(
         changes=tuple(_changes(runs)),
         figures=Table(figures),
         differences=tuple(_difference(name, runs[0], run) for name, run in zip(names[1:], runs[1:], strict=True)),
+        interrupted=tuple(run.interrupted for run in runs),
     )
 
 

@@ -26,6 +26,9 @@ VALUE_MAX = 40
 
 def verdict(found: Comparison) -> str:
     """One sentence: whether the runs can be compared, and what differs if not."""
+    parts = [f"{name} was {words}" for name, words in zip(found.names, found.interrupted, strict=False) if words]
+    if parts:
+        return f"NOT like for like: {'; '.join(parts)}."
     other = [d.name for d in found.differences if not d.same_work]
     if other:
         return (

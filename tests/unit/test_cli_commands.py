@@ -78,7 +78,7 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_help_and_json(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     text = told(capsys, name, "--help")
-    assert "--json" in text or name == "validate"
+    assert "--json" in text or name in ("validate", "completion")
     assert COMMANDS[name][1].split(":")[0].split(",")[0].split()[0] in text
 
 
@@ -270,6 +270,7 @@ def test_run_passes_everything_on_and_saves(
         "thermal_seconds": 3.0,
         "thermal_start_c": 50.0,
         "thermal_epoch_ns": 10_000.0,
+        "on_interrupt": "raise",
     }
     assert fake_run["system"].n_pseudo_channels == 2
     assert "of the 64 GB/s peak" in text and text.endswith(f"Saved in {target}\n")
@@ -396,7 +397,7 @@ def test_provenance_tells_builds_apart() -> None:
 def test_the_progress_label_is_short(capsys: pytest.CaptureFixture[str]) -> None:
     from hbmmodel.sim.progress import Bar
 
-    with Bar(True, 10, "llama31_8b_decode_b1_ctx8192.hbmop.jsonl.gz") as bar:
+    with Bar(True, 10, "llama31_8b_decode_b1_ctx8192.hbmop.jsonl.gz", 32) as bar:
         bar.add(10)
     assert "llama31_8b_decode_b1_ct~:" in capsys.readouterr().err
 
