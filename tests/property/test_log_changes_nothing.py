@@ -1,5 +1,5 @@
-"""A run with a command log visits every step in full; without one the core takes short cuts: it goes on with a stream in a
-loop of its own, knows which bank comes next, looks ahead. What is counted is the same."""
+"""A run with a command log visits every step in full; without one the core takes short cuts: streams go on in a loop of
+their own, the bank that comes next is known, looks are had ahead. What is counted is the same."""
 
 from __future__ import annotations
 
