@@ -13,7 +13,7 @@ int hbm_system_set_border(hbm_system_t *self, int64_t tick)
 
 static bool has_input(const hbm_channel_t *c)
 {
-    return c->pc[0].feed.valid || c->pc[1].feed.valid || c->pc[0].feed.n_waiting > 0 || c->pc[1].feed.n_waiting > 0;
+    return hbm_pc_has_input(&c->pc[0]) || hbm_pc_has_input(&c->pc[1]);
 }
 
 static int run_before(void *context, int32_t worker, int32_t item)

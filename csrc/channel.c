@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "step_column.h"
+#include "step_gate.h"
 #include "step_look.h"
 #include "step_row.h"
 #include "step_sleep.h"
@@ -86,6 +87,8 @@ void hbm_channel_free(hbm_channel_t *self)
         hbm_queue_free(&self->pc[i].queue[HBM_READ]);
         hbm_queue_free(&self->pc[i].queue[HBM_WRITE]);
         hbm_feed_free(&self->pc[i].feed);
+        hbm_classes_free(self->pc[i].classes);
+        self->pc[i].classes = NULL;
         free(self->pc[i].flight);
         self->pc[i].flight = NULL;
     }
@@ -94,13 +97,24 @@ void hbm_channel_free(hbm_channel_t *self)
     hbm_log_free(&self->log);
 }
 
-void hbm_channel_wake(hbm_channel_t *self, int pc)
+int hbm_channel_set_classes(hbm_channel_t *self, int32_t n, const hbm_quota_t *quotas, hbm_tick_t slack)
+{
+    for (int i = 0; i < self->n_pc; i++) {
+        self->pc[i].classes = hbm_classes_create(self->pc[i].feed.map, n, quotas, slack);
+        if (self->pc[i].classes == NULL) {
+            return HBM_ERR_NO_MEMORY;
+        }
+    }
+    return 0;
+}
+
+void hbm_channel_wake(hbm_channel_t *self, int pc, hbm_feed_t *feed)
 {
     hbm_pc_t *p = &self->pc[pc];
 
-    p->feed.open_at = hbm_rising(hbm_max(self->position, p->feed.n_streams == 0 ? p->feed.requests_from : 0));
-    if (p->feed.valid) {
-        p->look_at = hbm_min(p->look_at, hbm_feed_from(&p->feed));
+    feed->open_at = hbm_rising(hbm_max(self->position, feed->n_streams == 0 ? feed->requests_from : 0));
+    if (feed->valid) {
+        p->look_at = hbm_min(p->look_at, hbm_pc_from(p, feed));
     }
 }
 
@@ -173,7 +187,7 @@ static bool reached(const hbm_channel_t *self, hbm_until_t until)
 {
     for (int i = 0; i < self->n_pc; i++) {
         const hbm_pc_t *pc = &self->pc[i];
-        if (pc->feed.valid || (until >= HBM_UNTIL_READ && pc->queue[HBM_READ].count > 0) ||
+        if (hbm_pc_next_arrival(pc) < HBM_NEVER || (until >= HBM_UNTIL_READ && pc->queue[HBM_READ].count > 0) ||
             (until >= HBM_UNTIL_EMPTY && pc->queue[HBM_WRITE].count > 0)) {
             return false;
         }
@@ -184,12 +198,7 @@ static bool reached(const hbm_channel_t *self, hbm_until_t until)
 /* When the next request comes; HBM_NEVER if there is none. */
 static hbm_tick_t next_arrival(const hbm_channel_t *self)
 {
-    hbm_tick_t at = HBM_NEVER;
-    for (int i = 0; i < self->n_pc; i++) {
-        const hbm_feed_t *f = &self->pc[i].feed;
-        at = f->valid ? hbm_min(at, hbm_feed_from(f)) : at;
-    }
-    return at;
+    return hbm_min(hbm_pc_next_arrival(&self->pc[0]), hbm_pc_next_arrival(&self->pc[1]));
 }
 
 /* A column command of pc at even t leaves it to be looked at on t + 2.  Nothing that may happen there on t + 1 depends on
@@ -322,7 +331,7 @@ static bool is_plain(const hbm_channel_t *self)
     const hbm_policies_t *p = self->policies;
     return p->scheduler->hits == NULL && p->scheduler->others == NULL && !p->page->closes &&
            !p->page->auto_precharge && !self->log.on && self->histogram != NULL && self->epochs != NULL &&
-           self->pc[0].record == NULL && self->pc[0].feed.gap_256 == 0;
+           self->pc[0].record == NULL && self->pc[0].classes == NULL && self->pc[0].feed.gap_256 == 0;
 }
 
 static int run_until(hbm_channel_t *self, hbm_until_t until, hbm_tick_t stop)
@@ -346,12 +355,14 @@ static hbm_tick_t join_streams(hbm_channel_t *self)
     hbm_tick_t next = HBM_NEVER;
 
     for (int i = 0; i < self->n_pc; i++) {
-        hbm_feed_t *f = &self->pc[i].feed;
-        /* An empty feed takes the next ones ahead of time: they arrive at their start. */
-        if (f->n_waiting > 0 && hbm_feed_join(f, f->valid ? self->position : hbm_feed_next_start(f))) {
-            hbm_channel_wake(self, i);
+        for (int k = 0; k < hbm_pc_feeds(&self->pc[i]); k++) {
+            hbm_feed_t *f = hbm_pc_feed(&self->pc[i], k);
+            /* An empty feed takes the next ones ahead of time: they arrive at their start. */
+            if (f->n_waiting > 0 && hbm_feed_join(f, f->valid ? self->position : hbm_feed_next_start(f))) {
+                hbm_channel_wake(self, i, f);
+            }
+            next = hbm_min(next, hbm_feed_next_start(f));
         }
-        next = hbm_min(next, hbm_feed_next_start(f));
     }
     return next;
 }
@@ -416,7 +427,7 @@ void hbm_channel_hold(hbm_channel_t *self, int pc, int32_t tag)
 {
     hbm_pc_t *p = &self->pc[pc];
 
-    if (hbm_feed_gives(&p->feed, tag - 1) || await_reads(p, tag)) {
+    if (hbm_pc_gives(p, tag - 1) || await_reads(p, tag)) {
         p->holding |= hbm_flight_bit(tag);
     }
 }

@@ -52,8 +52,10 @@ typedef enum {
 int hbm_channel_init(hbm_channel_t *self, const hbm_device_t *device, const hbm_policies_t *policies,
                      const hbm_map_t *map);
 void hbm_channel_free(hbm_channel_t *self);
-/* A feed of pc got new input: wake it. */
-void hbm_channel_wake(hbm_channel_t *self, int pc);
+/* Before the first input: n classes of traffic, with a gate unless quotas is NULL. */
+int hbm_channel_set_classes(hbm_channel_t *self, int32_t n, const hbm_quota_t *quotas, hbm_tick_t slack);
+/* `feed`, one of those of pc, got new input: wake it. */
+void hbm_channel_wake(hbm_channel_t *self, int pc, hbm_feed_t *feed);
 int hbm_channel_run(hbm_channel_t *self, hbm_until_t until);
 /* Runs with operations in flight: up to tick `horizon`, exclusive, but no further than the tick in which this channel is
  * done with one of the operations that it holds: what comes next may depend on that. */

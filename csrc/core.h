@@ -17,6 +17,7 @@ typedef int64_t hbm_tick_t; /* half a CK */
 
 #define HBM_MAX_BANKS 64 /* per pseudo-channel: sets of banks are 64-bit masks */
 #define HBM_MAX_PC 2     /* pseudo-channels per channel */
+#define HBM_MAX_CLASSES 8 /* of traffic */
 #define HBM_NIL UINT16_MAX
 
 #if defined(__GNUC__)

@@ -6,11 +6,14 @@
 static int add_local(hbm_expansion_t *x, int32_t pc, int64_t first, int64_t end)
 {
     hbm_operation_result_t *o = &x->system->worker[0].tally[x->operation + 1];
+    hbm_pc_t *p = hbm_system_pc(x->system, pc);
+    hbm_feed_t *feed = hbm_pc_feed(p, hbm_pc_gated(p) ? x->system->traffic_class : 0);
 
     *(x->is_write ? &o->bursts_written : &o->bursts_read) += end - first;
     hbm_system_touch(x->system, pc);
     x->held++;
-    return hbm_feed_add(&hbm_system_pc(x->system, pc)->feed, x->index, x->operation, x->is_write, first, end);
+    feed->adding_class = (uint8_t)x->system->traffic_class;
+    return hbm_feed_add(feed, x->index, x->operation, x->is_write, first, end);
 }
 
 /* Bursts [first, end) piece by piece: what lies in one granule is contiguous in its pseudo-channel. */
@@ -53,8 +56,11 @@ void hbm_expand_start(hbm_expansion_t *x)
     for (int32_t i = 0; i < self->n_touched; i++) {
         hbm_channel_t *channel = &self->channel[self->touched[i]];
         for (int32_t p = 0; p < channel->n_pc; p++) {
-            if (channel->pc[p].feed.n_waiting > 0 && hbm_feed_start(&channel->pc[p].feed, x->start, x->tile)) {
-                hbm_channel_wake(channel, p);
+            for (int k = 0; k < hbm_pc_feeds(&channel->pc[p]); k++) {
+                hbm_feed_t *feed = hbm_pc_feed(&channel->pc[p], k);
+                if (feed->n_waiting > 0 && hbm_feed_start(feed, x->start, x->tile)) {
+                    hbm_channel_wake(channel, p, feed);
+                }
             }
         }
     }

@@ -66,6 +66,7 @@ int hbm_feed_add(hbm_feed_t *self, int32_t access, int32_t operation, bool is_wr
         s->operation = operation;
         s->start = HBM_NEVER;
         s->is_write = is_write;
+        s->traffic_class = self->adding_class;
         self->n_waiting++;
     } else if (self->interval[s->last - 1].end == first) {
         self->interval[s->last - 1].end = end; /* continues the last interval */
@@ -121,6 +122,7 @@ static void load_request(hbm_feed_t *self)
     self->is_write = r->is_write;
     self->timed = r->arrival != HBM_LONG_AGO;
     self->arrival = r->arrival;
+    self->traffic_class = 0;
     self->tag = self->number_requests ? (int32_t)self->request_at : 0;
 }
 
@@ -143,6 +145,7 @@ static void enter(hbm_feed_t *self)
     self->block = hbm_map_block(self->map, block);
     self->row = self->block.row;
     self->is_write = s->is_write;
+    self->traffic_class = s->traffic_class;
     self->tag = s->operation + 1; /* 0: no operation */
     hbm_feed_decode(self);
 }

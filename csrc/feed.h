@@ -20,6 +20,7 @@ typedef struct {
     int32_t operation;
     hbm_tick_t start; /* joins the turns then; HBM_NEVER: still being added */
     bool is_write;
+    uint8_t traffic_class;
 } hbm_stream_t;
 
 typedef struct {
@@ -39,6 +40,7 @@ typedef struct {
     int32_t bank;
     int32_t row;
     int32_t column;
+    uint8_t traffic_class;
     int32_t tag;
     hbm_tick_t arrival;
     hbm_tick_t open_at; /* nothing is taken before: when this input came */
@@ -57,6 +59,7 @@ typedef struct {
     hbm_stream_t *stream;
     int32_t n_streams;
     int32_t n_waiting;
+    uint8_t adding_class; /* of the streams that are added */
     int32_t stream_capacity;
     hbm_interval_t *interval;
     int32_t n_intervals;

@@ -50,18 +50,11 @@ static bool has_room(const hbm_system_t *self, int64_t intervals, int32_t operat
 {
     int64_t held = 0;
 
-    if (self->in_flight == 0) {
-        return true;
-    }
     for (int32_t i = 0; i < HBM_IN_FLIGHT; i++) {
-        if (self->in_flight >> i & 1) {
-            held += self->flight[i].intervals;
-            if ((int64_t)operation - self->flight[i].operation >= HBM_IN_FLIGHT) {
-                return false;
-            }
-        }
+        held += self->in_flight >> i & 1 ? self->flight[i].intervals : 0;
     }
-    return held + intervals <= HBM_MAX_HELD;
+    return self->in_flight == 0 ||
+           (!(self->in_flight >> (operation & (HBM_IN_FLIGHT - 1)) & 1) && held + intervals <= HBM_MAX_HELD);
 }
 
 bool hbm_system_has_room(const hbm_system_t *self, const hbm_access_t *accesses, int32_t n, int32_t operation)
@@ -131,7 +124,7 @@ int hbm_system_forget(hbm_system_t *self)
         hbm_pc_t *p = hbm_system_pc(self, pc);
         p->holding = 0;
         p->n_ending = 0;
-        if (p->feed.valid || p->feed.n_waiting > 0) {
+        if (hbm_pc_has_input(p)) {
             hbm_system_touch(self, pc);
         }
     }

@@ -186,6 +186,15 @@ typedef struct {
     int64_t row_conflicts;
 } hbm_operation_result_t;
 
+/* Part of a class of traffic in the data bus of every pseudo-channel; docs/model/quotas.md is the contract. */
+typedef struct {
+    int64_t reserved_gap_256; /* below its reserved share: less than a burst per so many 1/256 ticks; 0: none reserved */
+    int64_t cap_gap_256;      /* no more than a burst per so many; 0: no cap */
+    int32_t priority;         /* the higher goes first */
+    int32_t read_entries;     /* of the read queue, at most; 1 at least */
+    int32_t write_entries;
+} hbm_quota_t;
+
 typedef struct hbm_system hbm_system_t;
 HBM_API int hbm_system_create(const hbm_device_t *device, const hbm_map_t *map, const hbm_policy_t *policy,
                               int32_t threads, hbm_system_t **out);
@@ -198,6 +207,11 @@ HBM_API void hbm_system_set_poll(hbm_system_t *self, hbm_poll_fn poll, void *con
 HBM_API int hbm_system_set_l2(hbm_system_t *self, int64_t size_bytes, int64_t line_bytes, int32_t ways);
 /* hits, misses, write-backs, in bursts. */
 HBM_API void hbm_system_l2_counts(const hbm_system_t *self, int64_t *out);
+/* n (1 to 8) classes of traffic; before the first input.  quotas NULL: they are only counted.  What a class left unused in the
+ * last slack_ticks (2 at least) it may make up for. */
+HBM_API int hbm_system_set_classes(hbm_system_t *self, int32_t n, const hbm_quota_t *quotas, int64_t slack_ticks);
+/* The class of operations submitted from now on; 0 at first.  Requests are always of class 0. */
+HBM_API int hbm_system_set_class(hbm_system_t *self, int32_t traffic_class);
 /* A block of single-burst requests in order; tick NULL: offered as early as accepted.  On HBM_ERR_ADDRESS *bad is the
  * index of the request outside the stacks.  Requests wait behind the bursts of operations in flight, and are
  * not taken before hbm_system_next_start. */
@@ -227,7 +241,7 @@ HBM_API int hbm_system_submit(hbm_system_t *self, const hbm_access_t *accesses, 
 /* The first tick at which something may start that depends on the last end reported: host_ticks (2 at least) after it, on an
  * even tick; 0 before the first. */
 HBM_API int64_t hbm_system_next_start(const hbm_system_t *self);
-/* False: wait for an end, there are too many operations or too many byte runs in flight. */
+/* False: wait for an end: one whose number is the same modulo 64 is in flight, or too many byte runs are. */
 HBM_API bool hbm_system_has_room(const hbm_system_t *self, const hbm_access_t *accesses, int32_t n, int32_t operation);
 /* Runs until it is certain which operation in flight ends first, and when: the last of its reads is back, the last of its
  * writes accepted.  Ends come in order of time, then of number.  operation -1: none before the border, at which those
@@ -246,6 +260,10 @@ HBM_API int32_t hbm_n_counters(void);
 HBM_API const char *hbm_counter_name(int32_t i);
 /* n_pseudo_channels rows of hbm_n_counters(). */
 HBM_API void hbm_system_counters(const hbm_system_t *self, int64_t *out);
+HBM_API int32_t hbm_n_class_counters(void);
+HBM_API const char *hbm_class_counter_name(int32_t i);
+/* n_pseudo_channels * classes rows of hbm_n_class_counters(); nothing without classes. */
+HBM_API void hbm_system_class_counters(const hbm_system_t *self, int64_t *out);
 HBM_API int32_t hbm_n_bank_counters(void);
 HBM_API const char *hbm_bank_counter_name(int32_t i);
 /* n_pseudo_channels * banks rows of hbm_n_bank_counters(), after hbm_system_finish or at a border. */

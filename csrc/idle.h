@@ -30,7 +30,7 @@ static bool is_steady(const hbm_channel_t *self, const hbm_pc_t *pc, hbm_tick_t 
 
     return r->streak > round_commands(self) && r->owed == 0 && r->target == HBM_REFRESH_NO_TARGET && !r->pending &&
            pc->open == 0 && hbm_pc_idle(pc) &&
-           (!pc->feed.valid || hbm_feed_from(&pc->feed) >= horizon);
+           hbm_pc_next_arrival(pc) >= horizon;
 }
 
 static void move_on(hbm_tick_t *at, hbm_tick_t by) { *at += *at > HBM_LONG_AGO / 2 ? by : 0; }

@@ -3,8 +3,8 @@
 #ifndef HBM_PC_H
 #define HBM_PC_H
 
-#include "feed.h"
 #include "queue.h"
+#include "quota.h"
 #include "stats.h"
 #include "timing.h"
 
@@ -51,7 +51,7 @@ typedef struct {
     hbm_tick_t bus_wait[HBM_MAX_BANKS];     /* all were ready, the row bus was taken */
 } hbm_account_t;
 
-#define HBM_IN_FLIGHT 64 /* operations that may be in flight at once; their numbers lie less than this apart */
+#define HBM_IN_FLIGHT 64 /* operations that may be in flight at once; their numbers differ modulo this */
 
 /* An operation whose last burst was accepted and that still has reads waiting. */
 typedef struct {
@@ -91,6 +91,7 @@ typedef struct hbm_pc {
     int64_t front_until;
 
     hbm_feed_t feed;
+    hbm_classes_t *classes; /* NULL: there is one */
     uint64_t holding;   /* operations in flight that are not done here; see hbm_channel_run_part */
     int32_t n_ending;
     hbm_ending_t ending[HBM_IN_FLIGHT];
@@ -113,6 +114,54 @@ typedef struct hbm_pc {
     hbm_tick_t power_since; /* up to here the time is counted */
     const hbm_channel_input_t *record;
 } hbm_pc_t;
+
+/* Classes of traffic have an input each. */
+HBM_INLINE bool hbm_pc_gated(const hbm_pc_t *self) { return self->classes != NULL && self->classes->gate; }
+
+/* Inputs: hbm_pc_feed(self, 0) and so on. */
+HBM_INLINE int hbm_pc_feeds(const hbm_pc_t *self) { return hbm_pc_gated(self) ? self->classes->n : 1; }
+
+HBM_INLINE hbm_feed_t *hbm_pc_feed(hbm_pc_t *self, int i) { return i == 0 ? &self->feed : &self->classes->item[i].own; }
+
+/* The first tick at which f, an input of the pseudo-channel, may be taken from as far as arrival and the host's pace go. */
+HBM_INLINE hbm_tick_t hbm_pc_from(const hbm_pc_t *self, const hbm_feed_t *f)
+{
+    return hbm_max(hbm_max(f->arrival, f->open_at), (self->feed.next_256 + 255) >> 8);
+}
+
+/* The least of that over the inputs that have a burst; HBM_NEVER: none has. */
+HBM_INLINE hbm_tick_t hbm_pc_next_arrival(const hbm_pc_t *self)
+{
+    hbm_tick_t at = self->feed.valid ? hbm_feed_from(&self->feed) : HBM_NEVER;
+
+    for (int i = 1; i < hbm_pc_feeds(self); i++) {
+        const hbm_feed_t *f = &self->classes->item[i].own;
+        at = f->valid ? hbm_min(at, hbm_pc_from(self, f)) : at;
+    }
+    return at;
+}
+
+/* Bursts are left that are not taken yet, those included whose start is still to come. */
+HBM_INLINE bool hbm_pc_has_input(const hbm_pc_t *self)
+{
+    bool has = self->feed.valid || self->feed.n_waiting > 0;
+
+    for (int i = 1; i < hbm_pc_feeds(self); i++) {
+        has |= self->classes->item[i].own.valid || self->classes->item[i].own.n_waiting > 0;
+    }
+    return has;
+}
+
+/* Bursts of the operation are still to be given. */
+HBM_INLINE bool hbm_pc_gives(const hbm_pc_t *self, int32_t operation)
+{
+    bool gives = hbm_feed_gives(&self->feed, operation);
+
+    for (int i = 1; i < hbm_pc_feeds(self); i++) {
+        gives |= hbm_feed_gives(&self->classes->item[i].own, operation);
+    }
+    return gives;
+}
 
 /* Entries that have left the queues. */
 HBM_INLINE int64_t hbm_pc_served(const hbm_pc_t *self)

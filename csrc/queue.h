@@ -17,6 +17,7 @@ typedef struct {
     uint16_t column;
     uint16_t next;
     uint8_t counted;  /* its first command was charged as hit, miss or conflict */
+    uint8_t traffic_class; /* set where classes are counted */
 } hbm_entry_t;
 
 typedef struct {

@@ -33,6 +33,19 @@ void hbm_system_bank_counters(const hbm_system_t *self, int64_t *out)
     }
 }
 
+void hbm_system_class_counters(const hbm_system_t *self, int64_t *out)
+{
+    const int32_t n_pc = (int32_t)self->device.pseudo_channels;
+
+    for (int32_t i = 0; i < self->map.n_pc; i++) {
+        const hbm_classes_t *classes = self->channel[i / n_pc].pc[i % n_pc].classes;
+        for (int32_t c = 0; classes != NULL && c < classes->n; c++) {
+            memcpy(out, &classes->item[c].counters, sizeof classes->item[c].counters);
+            out += hbm_n_class_counters();
+        }
+    }
+}
+
 void hbm_system_histogram(const hbm_system_t *self, uint64_t *out)
 {
     memset(out, 0, HBM_HISTOGRAM_BUCKETS * sizeof *out);
@@ -219,7 +232,7 @@ int hbm_channel_run_create(const hbm_device_t *device, const hbm_policy_t *polic
             ret = ok ? hbm_feed_request(feed, &r) : HBM_ERR_BAD_ARGUMENT;
         }
         hbm_feed_start_requests(feed);
-        hbm_channel_wake(&self->channel, p);
+        hbm_channel_wake(&self->channel, p, feed);
     }
 out:
     if (ret != 0) {

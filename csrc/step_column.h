@@ -93,6 +93,13 @@ HBM_INLINE void issue_column(hbm_channel_t *self, hbm_pc_t *pc, int bank, hbm_ti
     if (!plain) {
         complete(pc, e->tag, done, false);
         pc->columns_since_act[bank]++;
+        if (pc->classes != NULL) {
+            pc->classes->columns++;
+            pc->classes->item[e->traffic_class].waiting[is_write]--;
+            if (!is_write) {
+                hbm_classes_time_read(pc->classes, e->traffic_class, done - e->since);
+            }
+        }
         if (self->log.on) {
             const int command = is_write ? (closes ? HBM_CMD_WRA : HBM_CMD_WR) : (closes ? HBM_CMD_RDA : HBM_CMD_RD);
             log_command(self, pc, command, bank, e->row, e->column, t);

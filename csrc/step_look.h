@@ -39,9 +39,8 @@ static void complete(hbm_pc_t *pc, int32_t tag, hbm_tick_t done, bool forwarded)
     }
 }
 
-static void forward(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t)
+static void forward(hbm_channel_t *self, hbm_pc_t *pc, const hbm_feed_t *f, hbm_tick_t t)
 {
-    const hbm_feed_t *f = &pc->feed;
     const hbm_tick_t latency = f->timed ? t - f->arrival : 0;
 
     pc->counters.reads_forwarded++;
@@ -53,14 +52,17 @@ static void forward(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t)
     if (self->tally != NULL) {
         self->tally[f->tag].end_tick = hbm_max(self->tally[f->tag].end_tick, t);
     }
+    if (pc->classes != NULL) {
+        hbm_classes_count(pc->classes, f->traffic_class, false, true);
+        hbm_classes_time_read(pc->classes, f->traffic_class, latency);
+    }
     pc->forwarded_at = t;
     complete(pc, f->tag, t, true);
 }
 
 /* The request starts a list of its bank: it may wake the pseudo-channel, or give a bus a new candidate. */
-HBM_NOINLINE static hbm_entry_t *push_first(hbm_pc_t *pc, int direction, bool hit, hbm_tick_t t)
+HBM_NOINLINE static hbm_entry_t *push_first(hbm_pc_t *pc, const hbm_feed_t *f, int direction, bool hit, hbm_tick_t t)
 {
-    const hbm_feed_t *f = &pc->feed;
     const int bank = f->bank;
 
     if (hbm_pc_idle(pc)) {
@@ -99,11 +101,11 @@ static bool await_reads(hbm_pc_t *pc, int32_t tag)
 }
 
 /* The last burst of an operation was accepted. */
-HBM_NOINLINE static void last_accepted(hbm_channel_t *self, hbm_pc_t *pc)
+HBM_NOINLINE static void last_accepted(hbm_channel_t *self, hbm_pc_t *pc, hbm_feed_t *f)
 {
-    const int32_t tag = pc->feed.gone;
+    const int32_t tag = f->gone;
 
-    pc->feed.gone = 0;
+    f->gone = 0;
     if ((pc->holding & hbm_flight_bit(tag)) && !await_reads(pc, tag)) {
         end_operation(self, pc, tag);
     }
@@ -123,31 +125,23 @@ HBM_NOINLINE static void read_issued(hbm_channel_t *self, hbm_pc_t *pc, int32_t 
     }
 }
 
-/* False when the next request must wait. */
-HBM_INLINE bool accept_one(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t, hbm_tick_t *retry_at, const bool plain)
+/* The burst that f has next, a read, waits as a write. */
+HBM_INLINE bool answered_by_write(const hbm_pc_t *pc, const hbm_feed_t *f)
 {
-    const hbm_feed_t *f = &pc->feed;
+    return pc->filter[hbm_filter_slot(f->bank, f->row, f->column)] != 0 &&
+           hbm_queue_holds(&pc->queue[HBM_WRITE], f->bank, f->row, f->column);
+}
+
+/* Puts the burst that f has next into its queue. */
+HBM_INLINE void enqueue(hbm_channel_t *self, hbm_pc_t *pc, const hbm_feed_t *f, hbm_tick_t t, const bool plain)
+{
     const int direction = f->is_write, bank = f->bank;
     hbm_queue_t *q = &pc->queue[direction];
-    const bool may_forward = direction == HBM_READ && pc->queue[HBM_WRITE].count > 0;
     hbm_list_t *list;
     hbm_entry_t *e;
     bool hit;
 
-    if (hbm_queue_full(q) && !may_forward) {
-        return false;
-    }
-    if (direction == HBM_READ) {
-        if (may_forward && pc->filter[hbm_filter_slot(bank, f->row, f->column)] != 0 &&
-            hbm_queue_holds(&pc->queue[HBM_WRITE], bank, f->row, f->column)) {
-            forward(self, pc, t);
-            goto accepted;
-        }
-        if (hbm_queue_full(q) ||
-            (self->window_binds && !window_allows(pc, self->policies->config.window, t, retry_at))) {
-            return false;
-        }
-    } else {
+    if (direction == HBM_WRITE) {
         pc->filter[hbm_filter_slot(bank, f->row, f->column)]++;
         if (self->tally != NULL) { /* posted: the host is free of it one CK later */
             self->tally[f->tag].end_tick = hbm_max(self->tally[f->tag].end_tick, t + 2);
@@ -158,22 +152,72 @@ HBM_INLINE bool accept_one(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t, hbm_
     if (HBM_LIKELY(list->head != HBM_NIL)) {
         e = hbm_queue_append(q, list, bank, pc->age++, f->row, f->column);
     } else {
-        e = push_first(pc, direction, hit, t);
+        e = push_first(pc, f, direction, hit, t);
     }
     e->since = f->timed ? f->arrival : t;
     e->tag = f->tag;
-accepted:
+    if (!plain && pc->classes != NULL) {
+        e->traffic_class = f->traffic_class;
+        hbm_classes_count(pc->classes, f->traffic_class, f->is_write, false);
+    }
+}
+
+/* The burst that f has next was taken at t: moves on to the one behind it. */
+HBM_INLINE void taken(hbm_channel_t *self, hbm_pc_t *pc, hbm_feed_t *f, hbm_tick_t t, const bool plain)
+{
     if (!plain && pc->record != NULL) {
         pc->record->accept[f->tag] = t;
     }
     if (!plain && pc->feed.gap_256 > 0) {
         hbm_feed_pace(&pc->feed, t);
     }
-    hbm_feed_step(&pc->feed);
-    if (HBM_UNLIKELY(pc->feed.gone != 0)) {
-        last_accepted(self, pc);
+    hbm_feed_step(f);
+    if (HBM_UNLIKELY(f->gone != 0)) {
+        last_accepted(self, pc, f);
     }
+}
+
+/* False when the next request must wait. */
+HBM_INLINE bool accept_one(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t, hbm_tick_t *retry_at, const bool plain)
+{
+    hbm_feed_t *f = &pc->feed;
+    const int direction = f->is_write;
+    const hbm_queue_t *q = &pc->queue[direction];
+    const bool may_forward = direction == HBM_READ && pc->queue[HBM_WRITE].count > 0;
+
+    if (hbm_queue_full(q) && !may_forward) {
+        return false;
+    }
+    if (direction == HBM_READ) {
+        if (may_forward && answered_by_write(pc, f)) {
+            forward(self, pc, f, t);
+            goto accepted;
+        }
+        if (hbm_queue_full(q) ||
+            (self->window_binds && !window_allows(pc, self->policies->config.window, t, retry_at))) {
+            return false;
+        }
+    }
+    enqueue(self, pc, f, t, plain);
+accepted:
+    taken(self, pc, f, t, plain);
     return true;
+}
+
+/* Step 2 where classes have quotas; see step_gate.h. */
+static hbm_tick_t look_at_gate(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t);
+
+/* Step 3: is it time for the other direction?  Of several programs the one that writes may never pause; so that the reads of
+ * another are served, and its writes, each direction then lasts for a drain at most while the other wants the bus. */
+HBM_INLINE bool turns(const hbm_pc_t *pc, const hbm_policy_t *c, int32_t reads, int32_t writes, const bool plain)
+{
+    if (!plain && pc->classes != NULL && pc->classes->n > 1) {
+        const bool drained = pc->classes->columns >= c->write_high - c->write_low;
+        return pc->direction == HBM_READ ? writes > 0 && (reads == 0 || (writes >= c->write_high && drained))
+                                         : writes == 0 || (reads > 0 && (writes <= c->write_low || drained));
+    }
+    return pc->direction == HBM_READ ? writes > 0 && (reads == 0 || writes >= c->write_high)
+                                     : writes <= c->write_low && (writes == 0 || reads > 0);
 }
 
 HBM_INLINE void look(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t, const bool plain)
@@ -186,7 +230,10 @@ HBM_INLINE void look(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t, const bool
         hbm_refresh_look(pc, self->device, self->policies, t);
     }
     next = hbm_rising(pc->refresh.next_due);
-    while (pc->feed.valid) {
+    if (!plain && hbm_pc_gated(pc)) {
+        next = hbm_min(next, look_at_gate(self, pc, t));
+    }
+    while (pc->feed.valid && (plain || !hbm_pc_gated(pc))) {
         const hbm_tick_t from = plain ? hbm_max(pc->feed.arrival, pc->feed.open_at) : hbm_feed_from(&pc->feed);
         if (from > t) {
             next = hbm_min(next, hbm_rising(from));
@@ -204,9 +251,11 @@ HBM_INLINE void look(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t, const bool
         return; /* reads alone stay so */
     }
     reads = pc->queue[HBM_READ].count;
-    if (pc->direction == HBM_READ ? writes > 0 && (reads == 0 || writes >= c->write_high)
-                                  : writes <= c->write_low && (writes == 0 || reads > 0)) {
+    if (turns(pc, c, reads, writes, plain)) {
         pc->direction = 1 - pc->direction;
+        if (!plain && pc->classes != NULL) {
+            pc->classes->columns = 0;
+        }
         pc->account.direction_since = t;
         pc->lone = -1;
         pc->front_until = HBM_LONG_AGO;

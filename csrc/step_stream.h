@@ -110,7 +110,7 @@ HBM_INLINE bool stream_one(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t, bool
             looked = true;
             *simple = pc->feed.gone == 0 && offers_read(pc); /* else more may be accepted */
             if (HBM_UNLIKELY(pc->feed.gone != 0)) {
-                last_accepted(self, pc);
+                last_accepted(self, pc, &pc->feed);
             }
         } else {
             if (pc->n_ending > 0) {

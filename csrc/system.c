@@ -84,6 +84,37 @@ int hbm_system_set_l2(hbm_system_t *self, int64_t size_bytes, int64_t line_bytes
     return hbm_l2_create(size_bytes / burst, (int32_t)(line_bytes / burst), ways, &self->l2);
 }
 
+int hbm_system_set_classes(hbm_system_t *self, int32_t n, const hbm_quota_t *quotas, int64_t slack_ticks)
+{
+    int ret = 0;
+
+    if (self->finished || self->n_operations > 0 || self->channel[0].pc[0].classes != NULL || n < 1 ||
+        n > HBM_MAX_CLASSES || slack_ticks < 2 || slack_ticks > (1 << 30)) {
+        return HBM_ERR_BAD_ARGUMENT;
+    }
+    for (int32_t i = 0; i < n && quotas != NULL; i++) {
+        if (!hbm_quota_fits(&quotas[i])) {
+            return HBM_ERR_BAD_POLICY;
+        }
+    }
+    for (int32_t i = 0; i < self->n_channels && ret == 0; i++) {
+        ret = hbm_channel_set_classes(&self->channel[i], n, quotas, slack_ticks);
+    }
+    self->finished |= ret != 0; /* some channels with classes and some without are no system */
+    return ret;
+}
+
+int hbm_system_set_class(hbm_system_t *self, int32_t traffic_class)
+{
+    const hbm_classes_t *classes = self->channel[0].pc[0].classes;
+
+    if (traffic_class < 0 || traffic_class >= (classes != NULL ? classes->n : 1)) {
+        return HBM_ERR_BAD_ARGUMENT;
+    }
+    self->traffic_class = traffic_class;
+    return 0;
+}
+
 void hbm_system_set_poll(hbm_system_t *self, hbm_poll_fn poll, void *context)
 {
     hbm_pool_set_poll(self->pool, poll, context);
@@ -198,7 +229,7 @@ int hbm_system_offer(hbm_system_t *self, const uint64_t *address, const uint8_t 
         for (int32_t p = 0; p < channel->n_pc; p++) {
             channel->pc[p].feed.requests_from = hbm_system_next_start(self);
             if (hbm_feed_start_requests(&channel->pc[p].feed)) {
-                hbm_channel_wake(channel, p);
+                hbm_channel_wake(channel, p, &channel->pc[p].feed);
             }
         }
     }

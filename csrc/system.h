@@ -42,6 +42,7 @@ struct hbm_system {
     /* operations seen so far */
     int32_t n_operations;
     int32_t operation_capacity;
+    int32_t traffic_class; /* of those submitted from now on */
     /* operations in flight; see flight.c */
     hbm_in_flight_t flight[HBM_IN_FLIGHT];
     uint64_t in_flight;  /* slots taken */

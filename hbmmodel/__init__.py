@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from hbmmodel.products import product as product
     from hbmmodel.products import product_info as product_info
     from hbmmodel.products import products as products
+    from hbmmodel.quotas import Quota as Quota
     from hbmmodel.result import Result as Result
     from hbmmodel.sim import simulate as simulate
     from hbmmodel.study.comparison import compare as compare
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from hbmmodel.thermal.trips import Trips as Trips
     from hbmmodel.trace import Trace as Trace
     from hbmmodel.trace import read_trace as read_trace
+    from hbmmodel.trace.beside import side_by_side as side_by_side
     from hbmmodel.trace.capture import capture as capture
     from hbmmodel.trace.shipped import demo_capture as demo_capture
 
@@ -53,6 +55,7 @@ __all__ = [
     "Controller",
     "Cooling",
     "Device",
+    "Quota",
     "Result",
     "System",
     "Trace",
@@ -73,6 +76,7 @@ __all__ = [
     "products",
     "read_trace",
     "serving",
+    "side_by_side",
     "simulate",
     "study",
     "sweep",
@@ -85,6 +89,7 @@ _HOME = {
     "Controller": "hbmmodel.system",
     "Cooling": "hbmmodel.thermal.cooling",
     "Device": "hbmmodel.device",
+    "Quota": "hbmmodel.quotas",
     "Result": "hbmmodel.result",
     "System": "hbmmodel.system",
     "Trace": "hbmmodel.trace",
@@ -101,6 +106,7 @@ _HOME = {
     "product_info": "hbmmodel.products",
     "products": "hbmmodel.products",
     "read_trace": "hbmmodel.trace",
+    "side_by_side": "hbmmodel.trace.beside",
     "simulate": "hbmmodel.sim",
     "sweep": "hbmmodel.study.sweeping",
 }

@@ -75,6 +75,13 @@ cdef extern from "hbm.h" nogil:
         int64_t n_offsets
         bint is_write
 
+    ctypedef struct hbm_quota_t:
+        int64_t reserved_gap_256
+        int64_t cap_gap_256
+        int32_t priority
+        int32_t read_entries
+        int32_t write_entries
+
     ctypedef struct hbm_operation_result_t:
         int64_t end_tick
         int64_t bursts_read
@@ -132,6 +139,8 @@ cdef extern from "hbm.h" nogil:
     void hbm_system_set_poll(hbm_system_t *self, hbm_poll_fn poll, void *context)
     int hbm_system_set_l2(hbm_system_t *self, int64_t size_bytes, int64_t line_bytes, int32_t ways)
     void hbm_system_l2_counts(const hbm_system_t *self, int64_t *out)
+    int hbm_system_set_classes(hbm_system_t *self, int32_t n, const hbm_quota_t *quotas, int64_t slack_ticks)
+    int hbm_system_set_class(hbm_system_t *self, int32_t traffic_class)
     int hbm_system_requests(hbm_system_t *self, const uint64_t *address, const uint8_t *is_write,
                             const int64_t *tick, int64_t n, bint wrap, int64_t *bad)
     int hbm_system_offer(hbm_system_t *self, const uint64_t *address, const uint8_t *is_write,
@@ -153,6 +162,9 @@ cdef extern from "hbm.h" nogil:
     int32_t hbm_n_counters()
     const char *hbm_counter_name(int32_t i)
     void hbm_system_counters(const hbm_system_t *self, int64_t *out)
+    int32_t hbm_n_class_counters()
+    const char *hbm_class_counter_name(int32_t i)
+    void hbm_system_class_counters(const hbm_system_t *self, int64_t *out)
     int32_t hbm_n_bank_counters()
     const char *hbm_bank_counter_name(int32_t i)
     void hbm_system_bank_counters(const hbm_system_t *self, int64_t *out)

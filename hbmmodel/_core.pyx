@@ -53,6 +53,11 @@ def bank_counter_names():
     return [hbm_bank_counter_name(i).decode() for i in range(hbm_n_bank_counters())]
 
 
+def class_counter_names():
+    """Names of the counters of a class of traffic."""
+    return [hbm_class_counter_name(i).decode() for i in range(hbm_n_class_counters())]
+
+
 def histogram_edges():
     """Lower edges of the latency histogram's buckets and one past the last, in ticks."""
     return np.array([hbm_histogram_lower_edge(i) for i in range(hbm_histogram_n_buckets() + 1)], dtype=np.int64)
@@ -234,6 +239,7 @@ cdef class CoreSystem:
     cdef hbm_system_t *ptr
     cdef readonly CoreMap map
     cdef bint busy
+    cdef readonly int classes
     cdef poll_t poll
 
     def __cinit__(self, CoreMap map not None, dict policy not None, *, int64_t host_ticks, int64_t window,
@@ -280,6 +286,35 @@ cdef class CoreSystem:
         code = hbm_system_set_l2(self.ptr, size_bytes, line_bytes, ways)
         if code != 0:
             raise_for(code, f"l2 of {size_bytes} bytes, lines of {line_bytes} bytes, {ways} ways")
+
+    def set_classes(self, int n, quotas=None, int64_t slack_ticks=2):
+        """Tell n classes of traffic apart; before the first input.
+
+        quotas: None, or per class (reserved_gap_256, cap_gap_256, priority, read_entries, write_entries)."""
+        cdef hbm_quota_t[8] table
+        cdef hbm_quota_t *given = NULL
+        cdef int code
+        cdef int i
+        self.idle()
+        if not 1 <= n <= 8 or (quotas is not None and len(quotas) != n):
+            raise HbmArgumentError(f"{n} classes of traffic; there may be 1 to 8, with a quota each or none")
+        if quotas is not None:
+            for i in range(n):
+                (table[i].reserved_gap_256, table[i].cap_gap_256, table[i].priority, table[i].read_entries,
+                 table[i].write_entries) = quotas[i]
+            given = table
+        code = hbm_system_set_classes(self.ptr, n, given, slack_ticks)
+        if code != 0:
+            raise_for(code, f"{n} classes of traffic, quotas {quotas}, slack {slack_ticks}")
+        self.classes = n
+
+    def set_class(self, int traffic_class):
+        """The class of operations submitted from now on."""
+        cdef int code
+        self.idle()
+        code = hbm_system_set_class(self.ptr, traffic_class)
+        if code != 0:
+            raise_for(code, f"class {traffic_class}")
 
     def l2_counts(self):
         """hits, misses and writebacks of the filter, in bursts."""
@@ -486,6 +521,16 @@ cdef class CoreSystem:
         hbm_system_counters(self.ptr, &view[0, 0])
         return {name: np.ascontiguousarray(table[:, i]) for i, name in enumerate(names)}
 
+    def class_counters(self):
+        """Counters by name: int64 arrays (pseudo-channels, classes)."""
+        cdef int64_t[:, :, ::1] view
+        self.idle()
+        names = class_counter_names()
+        table = np.zeros((hbm_system_n_pseudo_channels(self.ptr), max(self.classes, 1), len(names)), dtype=np.int64)
+        view = table
+        hbm_system_class_counters(self.ptr, &view[0, 0, 0])
+        return {name: np.ascontiguousarray(table[:, :, i]) for i, name in enumerate(names)}
+
     def bank_counters(self):
         """Counters by name: int64 arrays (pseudo-channels, banks), after `finish` or at a border."""
         cdef int64_t[:, :, ::1] view
@@ -538,37 +583,6 @@ cdef class CoreSystem:
         return read_commands(n, self.ptr, NULL)
 
 
-cdef object read_commands(int64_t n, hbm_system_t *system, hbm_channel_run_t *run):
-    """Copies a log in blocks through the C struct into the packed dtype of the package."""
-    cdef hbm_command_t *block
-    cdef int64_t first = 0
-    cdef int64_t m
-    cdef int64_t step = 1 << 16 if run == NULL else n
-    cdef char[::1] raw
-    out = np.zeros(n, dtype=COMMAND_DTYPE)
-    if n == 0:
-        return out
-    size = sizeof(hbm_command_t)
-    padded = np.dtype({
-        "names": list(COMMAND_DTYPE.names),
-        "formats": ["<i8", "<u2", "<u2", "u1", "u1", "u1", "u1", "u1", "<u4", "<u2"],
-        "offsets": [0, 8, 10, 12, 13, 14, 15, 16, 20, 24],
-        "itemsize": size,
-    })
-    buffer = np.zeros(min(step, n), dtype=padded)
-    raw = buffer.view(np.int8).view("b")
-    block = <hbm_command_t *><void *>&raw[0]
-    while first < n:
-        m = min(step, n - first)
-        if run != NULL:
-            hbm_channel_run_commands(run, block)
-        else:
-            hbm_system_commands(system, first, m, block)
-        for name in COMMAND_DTYPE.names:
-            out[name][first:first + m] = buffer[name][:m]
-        first += m
-    return out
-
-
+include "_core_log.pxi"
 include "_core_channel.pxi"
 include "_core_thermal.pxi"

@@ -101,7 +101,7 @@ def _machine() -> Iterator[Finding]:
         total, free = memory
         state = "note" if free < FREE_MIN_BYTES else "ok"
         yield Finding("machine", "memory", state, f"{free / 1e9:.1f} of {total / 1e9:.1f} GB available")
-    for name, place in (("disk here", "."), ("disk for temporary files", tempfile.gettempdir())):
+    for name, place in (("disk here", "."), ("disk, temporary files", tempfile.gettempdir())):
         usage = shutil.disk_usage(place)
         state = "note" if usage.free < FREE_MIN_BYTES else "ok"
         yield Finding("machine", name, state, f"{usage.free / 1e9:.1f} GB free in {os.path.abspath(place)}")
@@ -155,7 +155,7 @@ def _version(name: str) -> str | None:
 
 
 def _test() -> Iterator[Finding]:
-    for name, check in (("core equals its twin", _equals_twin), ("results do not depend on threads", _threads)):
+    for name, check in (("core equals its twin", _equals_twin), ("any number of threads", _threads)):
         began = time.perf_counter()
         text = check()
         seconds = time.perf_counter() - began

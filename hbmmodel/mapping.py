@@ -114,6 +114,25 @@ class AddressMap:
             raise HbmMapError(f"mapping {self.expression!r}: {error}") from None
 
     @property
+    def pieces(self) -> tuple[Piece, ...]:
+        """The digits of a burst's number from its low end, as ``hbm_map_create`` takes them: number of the field
+        (``enum hbm_field``), radix, multiplier.
+
+        Examples
+        --------
+        >>> from hbmmodel.device import device
+        >>> from hbmmodel.system import System
+        >>> System(device("HBM4_8000")).map.pieces[:2]  # 2 bank groups, then 4 of the columns
+        ((4, 2, 1), (7, 4, 1))
+        """
+        return tuple(self._pieces)
+
+    @property
+    def flips(self) -> tuple[Flip, ...]:
+        """The XOR terms, as ``hbm_map_create`` takes them: numbers of the fields of target and source, shift, mask."""
+        return tuple(self._flips)
+
+    @property
     def capacity_bytes(self) -> int:
         """Bytes that the map covers: all stacks."""
         return int(self.core.capacity_bytes)

@@ -7,6 +7,7 @@ file in every session of an environment that has hbmmodel, so it imports nothing
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["HbmBenchmark"]
 
 SUFFIX = ".hbm.json"
+RECORDED = pytest.StashKey[set[Path]]()
+"""Baseline files that this session has written."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -35,8 +38,16 @@ def pytest_configure(config: pytest.Config) -> None:
     """Choose the fixture: one that also times the simulation where pytest-benchmark is at work."""
     if config.getoption("hbm_update") and hasattr(config, "workerinput"):
         raise pytest.UsageError("--hbm-update writes one file from many tests; run it in one process, without -n")
+    config.stash[RECORDED] = set()
     timed = config.pluginmanager.hasplugin("benchmark")
     config.pluginmanager.register(_Timed() if timed else _Plain(), "hbmmodel-fixtures")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say which files were written: they are to be looked at and committed."""
+    recorded = config.stash[RECORDED]
+    for path in sorted(recorded):
+        terminalreporter.write_line(f"hbm_benchmark: recorded baselines in {path}")
 
 
 class HbmBenchmark:
@@ -66,7 +77,7 @@ class HbmBenchmark:
     def __init__(self, request: pytest.FixtureRequest, timer: Any = None) -> None:
         self.path = request.path.with_name(f"{request.path.stem}{SUFFIX}")
         self._test = request.node.nodeid.partition("::")[2]
-        self._update = bool(request.config.getoption("hbm_update"))
+        self._config = request.config
         self._timer = timer
         self._seen: set[str] = set()
 
@@ -111,9 +122,10 @@ class HbmBenchmark:
         result = self._simulate(system, trace, rounds, options)
         now = Baseline.of(result, DEFAULT_KEYS if keys is None else tuple(keys))
         known = read(self.path)
-        if self._update:
+        if self._config.getoption("hbm_update"):
             compare(now, now, tolerance)  # a bad tolerance is told at once
             write(self.path, {**known, run: now})
+            self._config.stash[RECORDED].add(self.path)
             return result
         if run not in known:
             pytest.fail(f"{self.path.name} has no baseline of {run}; record it with --hbm-update", pytrace=False)

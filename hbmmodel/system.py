@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from hbmmodel.device import Device
 from hbmmodel.errors import HbmArgumentError, HbmPolicyError
+from hbmmodel.quotas import Quota, check_quotas
 from hbmmodel.thermal.cooling import Cooling
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ GRANULE_MAX_BYTES = 4096
 CAP_MAX = 1_000_000
 TIMEOUT_MAX_NS = 1e9
 IDLE_MAX_NS = 1e12
+SLACK_MAX_NS = 1e6
 HOST_LATENCY_MAX_NS = 1e6
 WINDOW_MAX_BYTES = 1 << 50
 
@@ -111,6 +113,10 @@ class Controller:
         into self-refresh after that time (``docs/model/power_states.md``).
     power_down_after_ns, self_refresh_after_ns : float
         Idle times before power-down and self-refresh [ns], 0 to 1e12.
+    quotas : mapping of str to Quota
+        Parts of the data buses by class of traffic (see `hbmmodel.side_by_side`, ``docs/model/quotas.md``).
+    quota_slack_ns : float
+        What a class left unused of its share in the last so many ns it may make up for, 0 to 1e6.
 
     Raises
     ------
@@ -144,6 +150,8 @@ class Controller:
     power: str = "never"
     power_down_after_ns: float = 100.0
     self_refresh_after_ns: float = 20_000.0
+    quotas: Mapping[str, Quota] = field(default_factory=dict, hash=False)
+    quota_slack_ns: float = 1000.0
 
     def __post_init__(self) -> None:
         _choice("scheduler", self.scheduler, SCHEDULERS)
@@ -168,11 +176,16 @@ class Controller:
         if not 0 < timeout_ns <= TIMEOUT_MAX_NS:
             raise HbmPolicyError(f"timeout_ns is {timeout_ns}; it must be above 0 and at most {TIMEOUT_MAX_NS:g} ns")
         object.__setattr__(self, "timeout_ns", timeout_ns)
-        for name in ("power_down_after_ns", "self_refresh_after_ns"):
+        for name, most_ns in (
+            ("power_down_after_ns", IDLE_MAX_NS),
+            ("self_refresh_after_ns", IDLE_MAX_NS),
+            ("quota_slack_ns", SLACK_MAX_NS),
+        ):
             after_ns = _real(name, getattr(self, name), HbmPolicyError)
-            if not 0 <= after_ns <= IDLE_MAX_NS:
-                raise HbmPolicyError(f"{name} is {after_ns}; it must be in 0..{IDLE_MAX_NS:g} ns")
+            if not 0 <= after_ns <= most_ns:
+                raise HbmPolicyError(f"{name} is {after_ns}; it must be in 0..{most_ns:g} ns")
             object.__setattr__(self, name, after_ns)
+        object.__setattr__(self, "quotas", check_quotas(self.quotas))
         high, low = self.watermarks
         if low >= high:
             raise HbmPolicyError(f"write_low is {low} and write_high is {high}; write_low must be below write_high")
@@ -420,6 +433,11 @@ class System:
         return _ticks(self.host_latency_ns, self.tick_ps)
 
     @property
+    def quota_slack_ticks(self) -> int:
+        """What classes of traffic may make up for, in ticks, rounded up; at least one CK."""
+        return max(2, _ticks(self.controller.quota_slack_ns, self.tick_ps))
+
+    @property
     def timeout_ticks(self) -> int:
         """Idle time of the page policy ``timeout`` in ticks, rounded up."""
         return _ticks(self.controller.timeout_ns, self.tick_ps)
@@ -536,6 +554,9 @@ class System:
             "temperature_c": self.temperature_c,
             "cooling": dataclasses.asdict(self.cooling),
         }
+        if self.controller.quotas:
+            content["quotas"] = {name: dataclasses.asdict(quota) for name, quota in self.controller.quotas.items()}
+            content["quota_slack_ticks"] = self.quota_slack_ticks
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def explain(self, address: int) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
+import textwrap
 from dataclasses import asdict
 
 import click
@@ -30,9 +33,12 @@ def command(as_json: bool) -> int:
         echo_json({"ok": not broken, "findings": [asdict(finding) for finding in found]})
         return EXIT_INTERNAL if broken else EXIT_OK
     width = max(len(finding.name) for finding in found)
+    # on a terminal lines are broken below the text; elsewhere one finding is one line
+    room = shutil.get_terminal_size().columns - width - 11 if sys.stdout.isatty() else 0
     for finding in found:
         state = click.style(f"{finding.state:<6}", fg=COLORS[finding.state])
-        say(f"{state}  {finding.name.ljust(width)}  {finding.text}")
+        lines = textwrap.wrap(finding.text, max(room, 30), break_on_hyphens=False) if room else [finding.text]
+        say(f"{state}  {finding.name.ljust(width)}  " + f"\n{'':{width + 10}}".join(lines))
     say("" if broken else "\nThis installation works.")
     for finding in broken:
         click.echo(f"hbmmodel: {finding.name} is broken: {finding.text}", err=True)

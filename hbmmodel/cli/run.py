@@ -92,7 +92,7 @@ DEMO_SYSTEM = {"device": "HBM4_8000", "variant": "24Gb_12H", "stacks": 8}
     metavar="NS",
     help="Time from one look at the temperature to the next, coupled [default: 10000].",
 )
-@click.option("--command-log", is_flag=True, help="Record every command (for check); large.")
+@click.option("--command-log", is_flag=True, help="Record every command (for check): 27 bytes each, for short runs.")
 @click.option(
     "--command-log-window",
     type=WINDOW,

@@ -18,6 +18,7 @@ _OPTIONS = (
     (r"use mode='(\w+)'", r"use --mode \1"),
     (r"raise gb_per_s", "raise --gb-per-s"),
     (r"(rfm|strict_tccdl)=(True|False)", r"--set \1=\2"),
+    (r"^(stack|channel)s has ", r"--\1 has "),
     (r"^gb_per_s ", "--gb-per-s "),
     (r"^burst_bytes is ", "--burst-bytes is "),
     (r"^launch_ns is ", "--launch-ns is "),

@@ -125,7 +125,8 @@ class _Channel:
         if code == Command.ACT:
             yield from self._close(pc, bank, tick)
             self.seen.add((pc, bank))
-            self.open[pc, bank] = _Row(tick, row, "", tick + t["act_reference"] + t["RAS"])
+            first = tick + t["act_reference"]  # ACT's times count from there: a refresh may end behind its first edge
+            self.open[pc, bank] = _Row(first, row, "", first + t["RAS"])
         elif code == Command.PREpb:
             if (pc, bank) not in self.open and (pc, bank) not in self.seen:
                 self.open[pc, bank] = _Row(self.window.start_tick, -1, "start", 0)
@@ -149,7 +150,7 @@ class _Channel:
 
     def _close(self, pc: int, bank: int, tick: int) -> Iterator[Interval]:
         found = self.open.pop((pc, bank), None)
-        if found is not None:
+        if found is not None and found.start < self.window.end_tick:
             yield self._open_row(pc, bank, found, tick)
 
     def _open_row(self, pc: int, bank: int, found: _Row, end: int) -> Interval:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -132,7 +132,10 @@ def _bounds(result: Result, window_ns: tuple[float | Fraction, float | Fraction]
     if window_ns is None:
         return first, last
     try:
-        low, high = (-int(-Fraction(end) * 1000 // tick_ps) for end in window_ns)
+        given: tuple[Any, ...] = tuple(window_ns)
+        if any(isinstance(end, str) for end in given):
+            raise TypeError  # Fraction would read them
+        low, high = (-int(-Fraction(end) * 1000 // tick_ps) for end in given)
     except (TypeError, ValueError, OverflowError):
         low, high = 0, 0
     if not 0 <= low < high:
@@ -152,6 +155,9 @@ def _choice(name: str, numbers: Sequence[int] | None, n: int) -> NDArray[np.bool
     """A mask of those that are chosen."""
     if numbers is None:
         return np.ones(n, dtype=np.bool_)
+    given: Any = numbers
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise HbmArgumentError(f"{name} is {numbers!r}; give a list of numbers in 0..{n - 1}")
     mask = np.zeros(n, dtype=np.bool_)
     for number in numbers:
         if type(number) is not int or not 0 <= number < n:

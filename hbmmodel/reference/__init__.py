@@ -14,6 +14,7 @@ from hbmmodel.reference.channel import (
     RowStatistics,
     simulate_channel,
 )
+from hbmmodel.reference.gate import ClassQuota, GatedPseudoChannel
 from hbmmodel.reference.policy import ChannelPolicy
 from hbmmodel.reference.queues import Request
 from hbmmodel.reference.timing import Command
@@ -21,9 +22,11 @@ from hbmmodel.reference.timing import Command
 __all__ = [
     "ChannelOutcome",
     "ChannelPolicy",
+    "ClassQuota",
     "Command",
     "Completion",
     "DeadlockError",
+    "GatedPseudoChannel",
     "Issued",
     "Request",
     "RowStatistics",

@@ -121,6 +121,8 @@ class PseudoChannel:
         self.reads = Queue(policy.read_queue)
         self.writes = Queue(policy.write_queue)
         self.writing = False
+        self.drain = 0  # RD or WR in a direction that the other has to wait for; 0: see `turn`
+        self.in_direction = 0  # since the turn
         self.history = History(ticks)
         self.refresh = RefreshEngine(number, ticks, policy, self.history, (self.reads, self.writes))
         self.read_stamps: list[int] = []
@@ -149,21 +151,27 @@ class PseudoChannel:
             and self.next_256 <= 256 * tick
         ):
             request = self.requests[self.next]
-            if not request.is_write and self.writes.holds(request):
-                self.done[self.next] = tick
-                self.forwarded[self.next] = True
-            else:
+            if request.is_write or not self.writes.holds(request):
                 queue = self.writes if request.is_write else self.reads
                 if not queue.has_room() or not (request.is_write or self._window_allows(tick)):
                     return
-                if not len(self.reads) and not len(self.writes):
-                    self.nonempty_since = tick
-                queue.append(Entry(request, self.sequence, self.next))
-                self.sequence += 1
-            self.accept[self.next] = tick
-            self.next += 1
-            if self.gap_256:
-                self.next_256 = max(self.next_256, 256 * (tick - 2)) + self.gap_256
+            self.take(request, tick)
+
+    def take(self, request: Request, tick: int) -> None:
+        """Take a request that fits from the input: into its queue, or answered by a write there."""
+        if not request.is_write and self.writes.holds(request):
+            self.done[self.next] = tick
+            self.forwarded[self.next] = True
+        else:
+            if not len(self.reads) and not len(self.writes):
+                self.nonempty_since = tick
+            queue = self.writes if request.is_write else self.reads
+            queue.append(Entry(request, self.sequence, self.next))
+            self.sequence += 1
+        self.accept[self.next] = tick
+        self.next += 1
+        if self.gap_256:
+            self.next_256 = max(self.next_256, 256 * (tick - 2)) + self.gap_256
 
     def pace(self, gap_256: int) -> None:
         """From now on the host waits `gap_256` / 256 ticks from one request to the next; 0: it does not wait."""
@@ -181,10 +189,15 @@ class PseudoChannel:
     def turn(self) -> None:
         """Step 3: at most one change of direction."""
         reads, writes = len(self.reads), len(self.writes)
+        drained = self.in_direction >= self.drain
+        before = self.writing
         if not self.writing:
-            self.writing = writes >= self.policy.write_high or (reads == 0 and writes > 0)
+            self.writing = (writes >= self.policy.write_high and drained) or (reads == 0 and writes > 0)
         else:
-            self.writing = not (writes == 0 or (writes <= self.policy.write_low and reads > 0))
+            low = writes <= self.policy.write_low or (self.drain > 0 and drained)
+            self.writing = not (writes == 0 or (low and reads > 0))
+        if self.writing != before:
+            self.in_direction = 0
 
     # Shared by column and row choice --------------------------------------------------------------
 
@@ -296,6 +309,7 @@ class PseudoChannel:
         self._count(command, entry)
         self.lost_power_state += max(0, min(awake, tick) - max(self.data_free, self.nonempty_since))
         self.data_free = tick + self.ticks["BL"]
+        self.in_direction += 1
         self._issue(command, entry.request.bank, entry.request.row, tick)
         self.queue().remove(entry)
         if entry.request.is_write:

@@ -26,6 +26,7 @@ from hbmmodel.result.sparkline import sparkline
 from hbmmodel.result.summary import COUNTERS, LOST, POWER_STATES, Number, summarise
 from hbmmodel.result.table import Table
 from hbmmodel.result.temperature import cells_table, temperature_table
+from hbmmodel.result.traffic import no_traffic, traffic_table
 from hbmmodel.system import System
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ class Result:
         One row per operation of the trace: ``index, name, phase, start_ns, end_ns, duration_ns, bytes_read,
         bytes_written, bandwidth_gb_per_s, row_hits, row_misses, row_conflicts``. Without operations, no rows. Where the
         trace says what its bytes are, also ``CLASS_bytes_read`` and ``CLASS_bytes_written`` of every tensor class, as
-        asked for (without padding).
+        asked for (without padding). Of programs side by side, also ``traffic_class``.
     timeline : Table
         One row per epoch: ``epoch, start_ns, end_ns, bytes_read, bytes_written, bandwidth_gb_per_s,
         fraction_of_peak, n_act, n_ref``, and ``share_STATE`` of every power state: mean over pseudo-channels, together
@@ -108,6 +109,11 @@ class Result:
         what each holds). The sum of ``pj`` is ``energy_pj``. No rows in results of older versions.
     energy_model : dict
         What the energies assume: set, how it was chosen, toggle rate, DBI, temperature (JSON types).
+    traffic_classes : Table
+        One row per class of traffic of programs side by side: ``traffic_class, priority, reserved_share, cap_share,
+        queue_share, operations, bytes_read, bytes_written, start_ns, end_ns`` (first start to last end),
+        ``bandwidth_gb_per_s, fraction_of_peak`` (between those), ``read_latency_ns_mean, read_latency_ns_max`` (from
+        acceptance), ``gate_ns_mean, capped_ns_mean`` (per burst; 0.0 without quotas). For other traces, no rows.
     temperature : Table
         One row per time, stack and die: ``time_s, stack, die, power_w, mean_c, min_c, max_c``, at up to 512 times. No
         rows unless temperatures were computed; one time (0.0) for a steady state that holds.
@@ -137,6 +143,7 @@ class Result:
     temperature_cells: Table = field(default_factory=cells_table)
     thermal_model: dict[str, Any] = field(default_factory=dict)
     banks: Table = field(default_factory=bank_table)
+    traffic_classes: Table = field(default_factory=no_traffic)
 
     @classmethod
     def from_raw(
@@ -189,11 +196,13 @@ class Result:
             "energy_pj": None if counts is None else float(energy["pj"].sum()),
             "thermal": None if warmth is None else warmth.summary,
         }
+        operations = _operations(system, raw.get("operations"))
+        traffic = raw.get("traffic")
         return cls(
             system=system,
             summary=summarise(system, end_tick, channels, histogram, extra),
             channels=channels,
-            operations=_operations(system, raw.get("operations")),
+            operations=operations,
             timeline=_timeline(system, end_tick, raw.get("epochs")),
             power_states=power_states(system, channels, energy, counts, None if warmth is None else warmth.spent),
             histogram=histogram,
@@ -206,6 +215,11 @@ class Result:
             temperature_cells=cells_table(None if warmth is None else warmth.cells),
             thermal_model={} if warmth is None else warmth.model,
             banks=bank_table() if counts is None else bank_table(system, counts, bank_c),
+            traffic_classes=(
+                no_traffic()
+                if traffic is None
+                else traffic_table(system, trace_info["traffic_classes"], traffic, operations)
+            ),
         )
 
     @property
@@ -468,7 +482,8 @@ def _operations(system: System, raw: Mapping[str, Any] | None) -> Table:
         "duration_ns": duration_ns,
         "bandwidth_gb_per_s": _rate(counts["bytes_read"] + counts["bytes_written"], duration_ns),
     }
-    return Table({**{name: columns[name] for name in OPERATION_COLUMNS}, **raw.get("classes", {})})
+    traffic = {"traffic_class": raw["traffic_class"]} if "traffic_class" in raw else {}
+    return Table({**{name: columns[name] for name in OPERATION_COLUMNS}, **traffic, **raw.get("classes", {})})
 
 
 def _timeline(system: System, end_tick: int, raw: Mapping[str, Any] | None) -> Table:

@@ -8,7 +8,8 @@ file), ``summary.parquet`` (one row; empty cell = None), ``channels.parquet``, `
 ``timeline.parquet``, ``power_states.parquet``, ``energy.parquet`` and the object ``energy_model`` in ``result.json``
 (these three are missing in older results), ``banks.parquet`` (of results that hold counts of banks),
 ``histogram.parquet``, ``commands.parquet`` if a command log was recorded, and ``temperature.parquet``,
-``temperature_cells.parquet`` and the object ``thermal_model`` if temperatures were computed.
+``temperature_cells.parquet`` and the object ``thermal_model`` if temperatures were computed,
+and ``traffic_classes.parquet`` of programs side by side.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from hbmmodel.result.result import Result
 from hbmmodel.result.summary import Number
 from hbmmodel.result.table import Table
 from hbmmodel.result.temperature import cells_table, temperature_table
+from hbmmodel.result.traffic import no_traffic
 from hbmmodel.system import System
 
 __all__ = ["FORMAT", "FORMAT_VERSION", "check_target", "is_result", "load", "log_pieces", "read_manifest", "save"]
@@ -44,7 +46,7 @@ FORMAT = "hbmmodel-result"
 FORMAT_VERSION = 1
 MANIFEST = "result.json"
 COMMANDS = "commands.parquet"
-OPTIONAL = ("banks.parquet", COMMANDS, "temperature.parquet", "temperature_cells.parquet")
+OPTIONAL = ("banks.parquet", COMMANDS, "temperature.parquet", "temperature_cells.parquet", "traffic_classes.parquet")
 """Files of some results; an older one's are not kept where the new one has none."""
 
 
@@ -204,6 +206,7 @@ def load(directory: Path, *, command_log: bool = True) -> Result:
             temperature_cells=optional("temperature_cells", cells_table),
             thermal_model=dict(manifest.get("thermal_model", {})),
             banks=optional("banks", bank_table),
+            traffic_classes=optional("traffic_classes", no_traffic),
         )
     except HbmError as error:
         raise HbmArgumentError(f"{directory}: {error}") from error
@@ -292,6 +295,8 @@ def _write(result: Result, work: Path) -> None:
     if result.temperature.n_rows:
         result.temperature.write_parquet(work / "temperature.parquet")
         result.temperature_cells.write_parquet(work / "temperature_cells.parquet")
+    if result.traffic_classes.n_rows:
+        result.traffic_classes.write_parquet(work / "traffic_classes.parquet")
     if result.command_log is not None:
         log = result.command_log
         Table({name: log[name] for name in log.dtype.names or ()}).write_parquet(work / COMMANDS)

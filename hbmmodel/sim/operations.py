@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -15,17 +15,19 @@ import numpy as np
 
 from hbmmodel.errors import HbmAddressError, HbmArgumentError
 from hbmmodel.sim.borders import Borders
-from hbmmodel.sim.dependences import IN_FLIGHT_MAX, Dependences
+from hbmmodel.sim.closed import Loop, run_closed
+from hbmmodel.sim.dependences import IN_FLIGHT_MAX
 from hbmmodel.sim.interrupt import Stop, interrupted, rest_bytes
 from hbmmodel.sim.progress import NOT_ISSUED, Bar, Moved
 from hbmmodel.system import System
 from hbmmodel.trace.access import BYTES_MAX, DIMS_MAX
+from hbmmodel.trace.beside import Programs
 
 if TYPE_CHECKING:
     from hbmmodel._core import CoreSystem
     from hbmmodel.trace import Access, Operation, OpTrace
 
-__all__ = ["run_operations"]
+__all__ = ["Feed", "run_operations"]
 
 TICK_MAX = 1 << 60
 
@@ -47,21 +49,46 @@ def run_operations(
 
     When `stop` is asked for, no more are issued, and what is in flight ends.
     """
-    total = sum(a.n_bytes for o in trace.operations() for a in o.accesses) if progress else None
+    total = _total_bytes(trace) if progress else None
     with Bar(progress, total, os.path.basename(trace.name), system.device.organisation.burst_bytes) as bar:
-        feed = _Feed(core, system, trace, moved, tile, wrap, bar, borders, stop)
-        operations = _checked(trace.operations(), trace.name)
+        feed = Feed(core, system, trace, moved, tile, wrap, bar, borders, stop)
         if mode == "closed":
-            left = _run_closed(feed, operations)
+            left = run_closed(feed, _loops(trace))
         else:
-            left = _run_open(feed, operations, mode)
+            left = _run_open(feed, _checked(trace.operations(), trace.name), mode)
     if stop.asked and (first := next(left, None)) is not None:
         _interrupted(moved, itertools.chain((first,), left))
     elif not moved.names:
         raise HbmArgumentError(f"{trace.name}: no operation moves any data; nothing to simulate")
 
 
-class _Feed:
+def _total_bytes(trace: OpTrace) -> int:
+    """Bytes of what is not in the background."""
+    parts = [p.trace for p in trace.programs if not p.background] if isinstance(trace, Programs) else [trace]
+    return sum(access.n_bytes for part in parts for operation in part.operations() for access in operation.accesses)
+
+
+def _loops(trace: OpTrace) -> list[Loop]:
+    """A closed loop of every program."""
+    if not isinstance(trace, Programs):
+        return [Loop("", 0, lambda: _checked(trace.operations(), trace.name))]
+
+    def passes(number: int) -> Callable[[], Iterator[Operation]]:
+        return lambda: _checked(trace.placed(number), trace.programs[number].trace.name)
+
+    return [
+        Loop(
+            program.name,
+            number,
+            passes(number),
+            background=program.background,
+            most_in_flight=IN_FLIGHT_MAX // len(trace.programs),
+        )
+        for number, program in enumerate(trace.programs)
+    ]
+
+
+class Feed:
     """Hands operations to the core and keeps track of them."""
 
     def __init__(
@@ -79,9 +106,11 @@ class _Feed:
         self._wrap = wrap
         self._bar = bar
 
-    def submit(self, operation: Operation, number: int, start: int) -> bool:
+    def submit(self, operation: Operation, number: int, start: int, traffic_class: int = 0) -> bool:
         """Put it in flight; False when it must wait for others to end."""
         try:
+            if self.core.classes:
+                self.core.set_class(traffic_class)
             return self.core.submit(_accesses(operation), number, start, self._tile, self._wrap)
         except (HbmAddressError, HbmArgumentError) as error:
             raise self._outside(error, operation) from None
@@ -103,14 +132,16 @@ class _Feed:
             number, end = self.core.next_end()
         return number, end
 
-    def started(self, operation: Operation, number: int, start: int) -> None:
+    def started(self, operation: Operation, number: int, start: int, traffic_class: str = "") -> None:
         """Keep the record of an operation in flight."""
         moved = self._moved
         while len(moved.names) <= number:
+            moved.traffic_classes.append("")
             moved.names.append("")
             moved.phases.append("")
             moved.indices.append(0)
             moved.start_ticks.append(NOT_ISSUED)
+        moved.traffic_classes[number] = traffic_class
         moved.names[number] = operation.name
         moved.phases[number] = operation.phase
         moved.indices[number] = operation.index
@@ -122,6 +153,11 @@ class _Feed:
             if access.tensor_class:
                 found = moved.class_bytes.setdefault((access.tensor_class, access.is_write), {})
                 found[number] = found.get(number, 0) + access.n_bytes
+
+    def bursts_taken(self) -> list[int]:
+        """Bursts that each class of traffic has been given so far."""
+        counters = self.core.class_counters()
+        return [int(n) for n in (counters["bursts_read"] + counters["bursts_written"]).sum(axis=0)]
 
     def ended(self, operation: Operation) -> None:
         """Show that it is done."""
@@ -139,36 +175,7 @@ class _Feed:
         )
 
 
-def _run_closed(feed: _Feed, operations: Iterator[Operation]) -> Iterator[Operation]:
-    """Returns what was not issued."""
-    program = Dependences()
-    waiting: dict[int, Operation] = {}
-    in_flight: dict[int, Operation] = {}
-    more = True
-    start = 0
-    while True:
-        stopped = feed.stop.asked
-        while more and not stopped and program.has_room():
-            operation = next(operations, None)
-            if operation is None:
-                more = False
-            else:
-                waiting[program.add(operation)] = operation
-        for number in () if stopped else program.ready():
-            if not feed.submit(waiting[number], number, start):
-                break
-            program.start(number)
-            in_flight[number] = waiting.pop(number)
-            feed.started(in_flight[number], number, start)
-        if not in_flight:
-            return itertools.chain(waiting.values(), operations)
-        number, _ = feed.next_end()
-        program.end(number)
-        feed.ended(in_flight.pop(number))
-        start = feed.core.next_start()
-
-
-def _run_open(feed: _Feed, operations: Iterator[Operation], mode: str) -> Iterator[Operation]:
+def _run_open(feed: Feed, operations: Iterator[Operation], mode: str) -> Iterator[Operation]:
     """Returns what was not issued."""
     first_time_ns: int | None = None
     start = 0
@@ -244,7 +251,7 @@ def _problem(access: Access) -> tuple[type[HbmArgumentError | HbmAddressError], 
     return None
 
 
-def _ticks_of_ns(time_ns: int, feed: _Feed) -> int:
+def _ticks_of_ns(time_ns: int, feed: Feed) -> int:
     tick = -int(-Fraction(time_ns) * 1000 // feed.tick_ps)
     if not 0 <= tick < TICK_MAX:
         raise HbmArgumentError(

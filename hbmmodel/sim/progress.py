@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 __all__ = ["NOT_ISSUED", "Bar", "Moved"]
 
 NOT_ISSUED = -1
-"""Start of an operation that has a number and was never issued, as the run was stopped."""
+"""Start of a number that no operation has: the run was stopped, or of several programs none took it."""
 
 LABEL_MAX = 24
 #: The largest alignment that is told.
@@ -33,6 +33,7 @@ class Moved:
     phases: list[str] = field(default_factory=list)
     start_ticks: list[int] = field(default_factory=list)
     indices: list[int] = field(default_factory=list)
+    traffic_classes: list[str] = field(default_factory=list)
     class_bytes: dict[tuple[str, bool], dict[int, int]] = field(default_factory=dict)
     """Bytes asked for by (tensor class, whether written), then by number of the operation."""
     interrupted: dict[str, Any] | None = None

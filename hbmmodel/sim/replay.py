@@ -14,6 +14,7 @@ import numpy as np
 
 from hbmmodel.energy import Counts, Geometry
 from hbmmodel.errors import HbmInternalError
+from hbmmodel.quotas import as_core
 from hbmmodel.sim.borders import Borders
 from hbmmodel.sim.interrupt import Stop
 from hbmmodel.sim.operations import run_operations
@@ -22,6 +23,7 @@ from hbmmodel.sim.progress import NOT_ISSUED, Moved
 from hbmmodel.sim.requests import run_requests
 from hbmmodel.system import System
 from hbmmodel.trace import OpTrace, RequestTrace
+from hbmmodel.trace.beside import Programs
 
 if TYPE_CHECKING:
     from hbmmodel._core import CoreSystem
@@ -151,9 +153,17 @@ class Replay:
             log_from_tick=self.log_window_ticks[0],
             log_to_tick=self.log_window_ticks[1],
         )
+        if isinstance(self.trace, Programs):
+            self._set_classes(core, self.trace.classes)
         if self.cache is not None:
             core.set_l2(self.cache.size_bytes, self.cache.line_bytes, self.cache.ways)
         return core
+
+    def _set_classes(self, core: CoreSystem, classes: tuple[str, ...]) -> None:
+        c = self.system.controller
+        burst_ticks = self.system.device.ticks()["BL"]
+        quotas = as_core(c.quotas, classes, burst_ticks, c.read_queue, c.write_queue) if c.quotas else None
+        core.set_classes(len(classes), quotas, self.system.quota_slack_ticks)
 
     def _ran(self, core: CoreSystem, moved: Moved, end_tick: int) -> Ran:
         from hbmmodel import _core
@@ -187,6 +197,8 @@ class Replay:
                 **{name: table[name] for name in ("row_hits", "row_misses", "row_conflicts")},
                 "classes": {name: column[issued] for name, column in moved.class_columns().items()},
             }
+            if isinstance(self.trace, Programs):
+                operations["traffic_class"] = np.array(moved.traffic_classes, dtype=object)[issued]
             if cache is None and int(operations["bytes_read"].sum() + operations["bytes_written"].sum()) != bytes_moved:
                 raise HbmInternalError("operations and channels disagree on the bytes moved; please report this")
         counts = count(core, system, end_tick, counters)
@@ -200,6 +212,7 @@ class Replay:
             "epochs": core.epochs(),
             "command_log": core.commands() if self.command_log else None,
             "l2": core.l2_counts() if cache is not None else None,
+            "traffic": core.class_counters() if isinstance(self.trace, Programs) else None,
             "counts": counts,
         }
         information = {
@@ -219,6 +232,9 @@ class Replay:
         }
         if self.command_log and self.log_window_ticks != WHOLE_LOG:
             information["command_log_window_ticks"] = list(self.log_window_ticks)
+        if isinstance(self.trace, Programs):
+            information["traffic_classes"] = list(self.trace.classes)
+            information["background"] = [program.name for program in self.trace.programs if program.background]
         if (workload := getattr(self.trace, "workload", None)) is not None:
             information["workload"] = dict(workload)
         return Ran(raw, information, counts, moved.interrupted)

@@ -154,6 +154,7 @@ def simulate(
         )
     if mode == "paced" and not operations and not trace.timed:
         raise HbmArgumentError(f"mode is 'paced', but {trace.name} has no time stamps; use mode='asap'")
+    _check_classes(system, trace, mode)
     burst_bytes = system.device.organisation.burst_bytes
     tile_bytes = TILE_BYTES if tile_bytes is None else tile_bytes
     check_whole("tile_bytes", tile_bytes, burst_bytes, 1 << 30)
@@ -206,6 +207,22 @@ def _run(
     return run_coupled(replay, max(2, round(Fraction(epoch) * 1000 / replay.system.tick_ps)), start_c)
 
 
+def _check_classes(system: System, trace: RequestTrace | OpTrace, mode: str) -> None:
+    """Refuse quotas of classes that the trace does not have: they would have no effect."""
+    from hbmmodel.trace.beside import Programs
+
+    quotas = system.controller.quotas
+    classes = trace.classes if isinstance(trace, Programs) else ()
+    if classes and mode != "closed":
+        raise HbmArgumentError(f"mode is {mode!r}; programs side by side are closed loops: leave mode out")
+    if unknown := [name for name in quotas if name not in classes]:
+        there = f"its classes are {', '.join(classes)}" if classes else "it has no classes of traffic"
+        raise HbmArgumentError(
+            f"{trace.name}: the controller has a quota for {unknown[0]!r}, and {there}; put programs side by side "
+            "under these names (hbmmodel.side_by_side, --beside), or leave the quota out"
+        )
+
+
 def _threads(threads: int | None) -> int:
     if threads is None:
         affinity = getattr(os, "sched_getaffinity", None)
@@ -219,6 +236,8 @@ def _log_window(window_ns: tuple[float | Fraction, float | Fraction] | None, sys
     if window_ns is None:
         return WHOLE_LOG
     try:
+        if any(isinstance(end, str) for end in window_ns):
+            raise TypeError  # Fraction would read them
         start_ns, end_ns = (Fraction(end) for end in window_ns)
     except (TypeError, ValueError, OverflowError):
         start_ns = end_ns = Fraction(-1)

@@ -6,6 +6,7 @@ Owns the kinds of operations, the sweep and its files; must not know how those s
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 import os
@@ -13,6 +14,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -58,6 +60,12 @@ def _rows(row_bytes: int) -> Callable[[Program, int], Iterator[Operation]]:
     return make
 
 
+PLACES = 16
+"""At how many places in memory a small operation is measured."""
+
+PLACES_BYTES = 64 << 20
+"""Bytes that an operation moves at all places together, at least at one: large ones meet all banks anyway."""
+
 SPAN_BYTES = 1 << 30
 """Where rows lie that are read at random; no stack is smaller."""
 
@@ -86,6 +94,7 @@ class EffectiveBandwidth:
     table : Table
         One row per kind and size: ``operation_class, size_bytes`` (moved in all), ``time_ns`` (from the first request
         to the last data), ``gb_per_s, fraction_of_peak, energy_pj_per_bit, read_latency_ns_mean`` (0.0 without reads).
+        Times, energies and latencies are means over up to 16 places in memory.
     first_read_ns : float
         Time of one read of 64 bytes by itself [ns].
     """
@@ -260,12 +269,37 @@ def effective_bandwidth(
     return EffectiveBandwidth(system, table, _measure(system, "read", 64, threads)[1])
 
 
+def _places(system: System, size: int) -> list[int]:
+    """Offsets at which an operation is measured [bytes]: banks spread evenly over those of a pseudo-channel.
+
+    Banks are refreshed in turn, from the start of a run on. An operation that is as short as a refresh waits for one
+    if its banks are those that are refreshed first, and else for none: one place would be one or the other.
+    """
+    o = system.device.organisation
+    banks = o.sids * o.bank_groups * o.banks_per_group
+    rows = o.channels * o.pseudo_channels * o.page_bytes * system.stacks  # one of every pseudo-channel
+    places = max(1, min(PLACES, banks, PLACES_BYTES // size))
+    return [banks * i // places * rows for i in range(places)]
+
+
 def _measure(system: System, name: str, size: int, threads: int | None) -> tuple[int | float, ...]:
+    """One row of the table without its kind: means over places."""
     make = OPERATION_CLASSES[name][1]
-    trace = GeneratedTrace(f"<{name}>", {"class": name, "size": size}, {}, lambda program: make(program, size))
-    result = simulate(system, trace, threads=threads)
-    s = result.summary
-    moved, time_ns = int(result.trace["bytes_asked"]), float(s["time_ns"] or 0.0)
+    found: list[tuple[float, float, float]] = []
+    moved = 0
+    for place in _places(system, size):
+
+        def operations(program: Program, place: int = place) -> Iterator[Operation]:
+            for op in make(program, size):
+                there = (dataclasses.replace(a, base_address=a.base_address + place) for a in op.accesses)
+                yield dataclasses.replace(op, accesses=tuple(there))
+
+        trace = GeneratedTrace(f"<{name}>", {"class": name, "size": size, "place": place}, {}, operations)
+        result = simulate(system, trace, threads=threads)
+        s, moved = result.summary, int(result.trace["bytes_asked"])
+        found.append(
+            (float(s["time_ns"] or 0.0), float(s["energy_pj_per_bit"] or 0.0), float(s["read_latency_ns_mean"] or 0.0))
+        )
+    time_ns, per_bit, latency = (fmean(values) for values in zip(*found, strict=True))
     rate = moved / time_ns
-    per_bit, latency = s["energy_pj_per_bit"], s["read_latency_ns_mean"]
-    return moved, time_ns, rate, rate / system.peak_gb_per_s, float(per_bit or 0.0), float(latency or 0.0)
+    return moved, time_ns, rate, rate / system.peak_gb_per_s, per_bit, latency

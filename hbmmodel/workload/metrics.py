@@ -34,8 +34,8 @@ class Share:
     time_ns : float
         See `time_shares`; an operation's time is divided among its classes by their bytes.
     fraction_of_peak : float
-        Bytes over time, over the pin bandwidth. Where operations overlap, time is dealt out by their mean rates: a
-        small share beside large ones can come out a few percent above what it had, even above 1.
+        Bytes that moved, padding included, over time, over the pin bandwidth; at most 1. What an operation moved is
+        divided among its classes by the bytes that it asked for.
     """
 
     bytes_read: int
@@ -197,11 +197,11 @@ def metrics(result: Result) -> Metrics:
         )
     table, summary = result.operations, result.summary
     moved = (table["bytes_read"] + table["bytes_written"]).astype(np.float64)
-    times = time_shares(table["start_ns"], table["end_ns"], moved)
     peak = result.system.peak_gb_per_s
+    times = time_shares(table["start_ns"], table["end_ns"], moved, float(peak))
 
-    def share(read: float, written: float, time_ns: float) -> Share:
-        rate = (read + written) / time_ns if time_ns > 0 else 0.0
+    def share(read: float, written: float, time_ns: float, n_moved: float | None = None) -> Share:
+        rate = (read + written if n_moved is None else n_moved) / time_ns if time_ns > 0 else 0.0
         return Share(int(read), int(written), float(time_ns), float(rate / peak))
 
     labels = sorted({name.rpartition("_bytes_")[0] for name in table.names if name.rpartition("_bytes_")[0]})
@@ -214,9 +214,13 @@ def metrics(result: Result) -> Metrics:
         for label in labels
     }
     labelled = sum((read + written for read, written in by_class.values()), np.zeros(len(table), dtype=np.int64))
+    reached = moved / np.maximum(labelled, 1)
     classes = {
         label: share(
-            read.sum(), written.sum(), (times * (read + written) / np.maximum(labelled, 1))[labelled > 0].sum()
+            read.sum(),
+            written.sum(),
+            (times * (read + written) / np.maximum(labelled, 1))[labelled > 0].sum(),
+            ((read + written) * reached).sum(),
         )
         for label, (read, written) in by_class.items()
     }

@@ -13,10 +13,10 @@ import pytest
 import hbmmodel
 
 PUBLIC = {
-    *("AddressMap", "Controller", "Cooling", "Device", "Result", "System", "Trace", "Trips"),
+    *("AddressMap", "Controller", "Cooling", "Device", "Quota", "Result", "System", "Trace", "Trips"),
     *("__version__", "capture", "check", "compare", "demo_capture", "device", "devices", "energy_set", "energy_sets"),
     *("errors", "get_include", "product", "product_info", "products", "read_trace", "serving", "simulate"),
-    *("study", "sweep", "thermal", "workload"),
+    *("side_by_side", "study", "sweep", "thermal", "workload"),
 }
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from hbmmodel.capi import ffi, lib
 from hbmmodel.device import device as preset
+from hbmmodel.system import System
 
 FIELDS = [ffi.string(lib.hbm_device_field_name(i)).decode() for i in range(lib.hbm_device_n_fields())]
 
@@ -172,3 +173,16 @@ def test_a_preset_reads_a_row_after_its_own_trcd(probe: Any, ticks: dict[str, in
 def test_a_function_pointer_works_like_the_function() -> None:
     pointer = ffi.addressof(lib, "hbm_error_name")
     assert ffi.string(pointer(-1)) == ffi.string(lib.hbm_error_name(-1))
+
+
+@pytest.mark.parametrize("mapping", ["row-bank-column-channel", "row-bank-column-channel-hashed"])
+def test_the_digits_of_a_map_make_the_same_map_in_c(ticks: dict[str, int], mapping: str) -> None:
+    addresses = [32 * (k * 2654435761 % (1 << 30)) for k in range(200)]
+    known = System(preset("HBM4_8000"), stacks=2, mapping=mapping).map
+    out = ffi.new("hbm_map_t **")
+    pieces, flips = known.pieces, known.flips
+    assert lib.hbm_map_create(create(ticks), 2, pieces, len(pieces), flips, len(flips), out) == 0
+    made = ffi.gc(out[0], lib.hbm_map_free)
+    coordinates = ffi.new("int32_t[]", 8 * len(addresses))
+    assert lib.hbm_map_decode(made, addresses, len(addresses), False, coordinates, ffi.new("int64_t *")) == 0
+    assert list(coordinates) == known.decode(addresses).ravel().tolist()

@@ -158,6 +158,7 @@ def expected_rows(result: Result) -> set[tuple[str, int, int, str]]:
     assert log is not None
     low, high = (round(end * 1000) for end in WINDOW_NS)
     rows: set[tuple[str, int, int, str]] = set()
+    act = result.system.device.ticks()["act_reference"]
     opened: dict[tuple[int, ...], tuple[int, int]] = {}
 
     def shut(key: tuple[int, ...], at: int) -> None:
@@ -169,7 +170,7 @@ def expected_rows(result: Result) -> set[tuple[str, int, int, str]]:
     for tick, _, channel, pc, code, sid, group, bank, row, _ in log.tolist():
         key = (channel, pc, sid, group, bank)
         if code == Command.ACT:
-            opened[key] = (ps(result, tick), row)
+            opened[key] = (ps(result, tick + act), row)
         elif code == Command.PREpb:
             shut(key, ps(result, tick))
         elif code == Command.PREab:
@@ -233,7 +234,7 @@ def test_a_precharge_of_its_own_closes_a_row_when_the_standard_says() -> None:
     (row,) = [i for i in channel_intervals(window, stack, channel, log) if i.place == "rows"]
     act, rda = log["tick"].tolist()
     assert log["command"].tolist() == [Command.ACT, Command.RDA]
-    assert (row.start_tick, row.name) == (act, "row 0")
+    assert (row.start_tick, row.name) == (act + times["act_reference"], "row 0")
     by_standard = max(act + times["act_reference"] + times["RAS"], rda + times["RTP"])
     assert row.end_tick == min(by_standard, window.end_tick)
 
@@ -253,6 +254,41 @@ def test_temperature_and_power_are_counters_where_the_run_followed_them(tmp_path
     assert named["power of all dies"][-1][1] == pytest.approx(float(table["power_w"][at].sum()))
 
 
+@pytest.mark.parametrize(
+    ("device", "controller"),
+    [
+        ("HBM2E_3200", hbm.Controller(page_policy="closed", refresh="all_bank")),  # a tick of 312.5 ps
+        ("HBM3E_9600", hbm.Controller(power="aggressive", page_policy="timeout", timeout_ns=100.0)),
+        ("HBM4_8000", hbm.Controller(refresh="none", scheduler="fcfs")),
+        ("HBM3_6400", hbm.Controller()),  # with RFM
+        ("X_RAMULATOR21_HBM3_6400", hbm.Controller()),
+    ],
+)
+@pytest.mark.parametrize("seed", [1, 2])
+def test_no_traffic_makes_intervals_overlap(device: str, controller: hbm.Controller, seed: int) -> None:
+    overrides = {"rfm": True} if device == "HBM3_6400" else {}
+    system = small(device, channels=2, controller=controller, overrides=overrides)
+    rng = np.random.default_rng(seed)
+    n = 1500
+    address = rng.integers(0, 1 << 22, n).astype(np.uint64) & ~np.uint64(31)
+    times = np.sort(rng.integers(0, 20_000_000, n))
+    trace = hbm.Trace.from_requests(address, rng.integers(0, 2, n).astype(np.uint8), time_ps=times)
+    result = hbm.simulate(system, trace, command_log=True)
+    window = read_window(result, (4000.0, 12_000.0))
+    for stack, channel, log in channels_of(window):
+        found = list(channel_intervals(window, stack, channel, log))
+        assert sorted(i.start_tick for i in found if i.pseudo_channel < 0) == sorted(log["tick"].tolist())
+        tracks: dict[tuple[str, int, int], list[tuple[int, int]]] = defaultdict(list)
+        for i in found:
+            key = i.place, i.pseudo_channel, i.bank if i.place == "rows" else -1
+            tracks[key].append((window.time_ps(i.start_tick), window.time_ps(i.end_tick)))
+        for key, spans in tracks.items():
+            assert all(start < end for start, end in spans), key
+            assert all(a[1] <= b[0] for a, b in zip(spans, spans[1:], strict=False)), key
+        n_columns = int(np.isin(log["command"], list(COLUMN_COMMANDS)).sum())
+        assert sum(i.place == "data bus" for i in found) == n_columns > 50
+
+
 # ---- the log: windows, pieces, refusals ----
 
 
@@ -268,7 +304,7 @@ def test_a_recorded_window_holds_what_the_whole_log_holds_there() -> None:
     assert (part.command_log == whole.command_log[mask]).all() and len(part.command_log) == mask.sum()
     assert part.trace["command_log_window_ticks"] == [400, 1201]
     assert part.summary == whole.summary and "command_log_window_ticks" not in whole.trace
-    for bad in ((1, 1), (3, 2), (-1, 2), (0.01, 0.02), (0, float("inf")), ("a", 1), 7, (0, 1, 2)):
+    for bad in ((1, 1), (3, 2), (-1, 2), (0.01, 0.02), (0, float("inf")), ("a", 1), ("1", "2"), 7, (0, 1, 2)):
         with pytest.raises(HbmArgumentError, match="command_log_window_ns is .* two numbers of ns"):
             hbm.simulate(system, trace, command_log_window_ns=bad)  # type: ignore[arg-type]
 
@@ -313,6 +349,9 @@ def test_a_saved_log_is_read_in_pieces(result: Result, tmp_path: Path) -> None:
         ({"window_ns": (1e9, 2e9)}, "but the log holds 0 ns to .* choose a window in it"),
         ({"channels": [2]}, "channels has 2; the system has 0..1"),
         ({"stacks": [True]}, "stacks has True"),
+        ({"stacks": 1}, "stacks is 1; give a list"),
+        ({"window_ns": ("1", "2")}, "give two numbers of ns"),
+        ({"window_ns": (1, 2, 3)}, "give two numbers of ns"),
         ({"window_ns": (0, 0.25), "channels": []}, "no command in this window"),
     ],
 )

@@ -48,7 +48,9 @@ def test_a_run_without_a_baseline_fails_and_writes_nothing(pytester: pytest.Pyte
 
 def test_a_recorded_baseline_holds_in_the_next_run(pytester: pytest.Pytester) -> None:
     baseline = suite(pytester)
-    run(pytester, *QUIET, "--hbm-update").assert_outcomes(passed=1)
+    result = run(pytester, *QUIET, "--hbm-update")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines([f"hbm_benchmark: recorded baselines in {baseline}"])
     recorded = baseline.read_bytes()
     run(pytester).assert_outcomes(passed=1)
     assert baseline.read_bytes() == recorded
@@ -132,6 +134,16 @@ def test_with_pytest_benchmark_the_simulation_is_timed_too(pytester: pytest.Pyte
     assert row["stats"]["rounds"] == 3 and row["stats"]["min"] > 0
     assert row["extra_info"]["bytes_read"] == 200 * 32
     run(pytester, *QUIET).assert_outcomes(passed=1)  # the same baselines without it
+
+
+def test_workers_of_one_session_do_not_record(pytester: pytest.Pytester) -> None:
+    """pytest-xdist gives its workers `workerinput`; they would overwrite each other's baselines."""
+    baseline = suite(pytester)
+    pytester.makeconftest("def pytest_configure(config): config.workerinput = {}")
+    pytester.makeini("[pytest]")
+    result = pytester.runpytest_inprocess(*QUIET, "--hbm-update", "-p", "conftest")
+    assert "run it in one process, without -n" in result.stderr.str() + result.stdout.str()
+    assert not baseline.exists()
 
 
 def test_starting_pytest_loads_nothing_of_the_model(tmp_path: Path) -> None:

@@ -118,3 +118,24 @@ def test_time_is_dealt_out_once(operations: list[tuple[int, int, int]]) -> None:
     # all of the time in which something runs, and the gaps before it
     last = end[end > start].max(initial=0.0)
     assert shares.sum() == pytest.approx(last)
+    for peak in (5.0, 100.0, 1e6):
+        bound = time_shares(start, end, n_bytes, peak)
+        assert (bound >= n_bytes / peak * (1 - 1e-9)).all()
+        # not later than the moment at which all that was started by any time has moved at that rate
+        drained = max((t + n_bytes[start >= t].sum() / peak for t in (0.0, *start)), default=0.0)
+        assert last * (1 - 1e-9) <= bound.sum() <= max(last, drained) * (1 + 1e-9)
+        assert np.allclose(bound, shares) or (shares < n_bytes / peak).any()
+
+
+@pytest.mark.parametrize("mode", ["closed", "asap"])
+@pytest.mark.parametrize("l2", [None, 1 << 20])
+def test_no_class_and_no_phase_has_more_than_the_peak(mode: str, l2: int | None) -> None:
+    trace = decode(TINY.replace(hidden=1024, intermediate=4096), batch=8, context=64, steps=2)
+    result = hbm.simulate(SYSTEM, trace, mode=mode, l2=l2)
+    m = metrics(result)
+    parts = [*m.classes.values(), *m.phases.values()]
+    assert all(0 <= part.fraction_of_peak <= 1 + 1e-9 for part in parts)
+    moved = result.summary["bytes_read"] + result.summary["bytes_written"]
+    for some in (m.classes, m.phases):
+        carried = sum(part.fraction_of_peak * part.time_ns for part in some.values()) * SYSTEM.peak_gb_per_s
+        assert carried == pytest.approx(moved)

@@ -1,0 +1,264 @@
+"""Quotas and programs side by side: what is refused, and what a user gets for each of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import sim_cases as cases
+
+import hbmmodel as hbm
+from hbmmodel.errors import HbmAddressError, HbmArgumentError, HbmPolicyError
+from hbmmodel.quotas import parse_quota
+from hbmmodel.sim.closed import Loop
+from hbmmodel.system import System
+from hbmmodel.trace import OpTrace
+
+MIB = 1 << 20
+
+
+def reads(n_bytes: int = MIB, n: int = 1) -> OpTrace:
+    return cases.trace_of(*[[cases.reads(i * n_bytes, n_bytes)] for i in range(n)])
+
+
+def writes(n_bytes: int = MIB, n: int = 1) -> OpTrace:
+    return cases.trace_of(*[[cases.writes(i * n_bytes, n_bytes)] for i in range(n)])
+
+
+def system(slack_ns: float = 100.0, **quotas: hbm.Quota) -> System:
+    return cases.small(channels=1, controller=hbm.Controller(quotas=quotas, quota_slack_ns=slack_ns))
+
+
+def rows(result: hbm.Result) -> dict[str, dict[str, Any]]:
+    return {row["traffic_class"]: row for row in result.traffic_classes.rows()}
+
+
+# ---- what is refused ----
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"reserved_share": 1.5}, "reserved_share is 1.5"),
+        ({"reserved_share": float("nan")}, "reserved_share is nan"),
+        ({"reserved_share": 1e-9}, "reserved_share is 1e-09"),
+        ({"cap_share": 0}, "cap_share is 0; give a share in 0.001..1"),
+        ({"cap_share": "0.5"}, "cap_share is 0.5"),
+        ({"cap_share": True}, "cap_share is True"),
+        ({"queue_share": 0}, "queue_share is 0; a class without a place"),
+        ({"priority": 16}, "priority must be a whole number in 0..15, not '16'"),
+        ({"priority": 1.0}, "priority must be"),
+        ({"priority": 10**5000}, "priority must be"),
+        ({"reserved_share": 0.5, "cap_share": 0.4}, "cannot use more than its cap"),
+    ],
+)
+def test_a_quota_out_of_range_is_refused_in_one_line(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(HbmPolicyError) as error:
+        hbm.Quota(**fields)
+    assert message in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("quotas", "message"),
+    [
+        ([], "give a dict from names"),
+        ({"a b": hbm.Quota()}, "a class of traffic is called 'a b'"),
+        ({3: hbm.Quota()}, "a class of traffic is called '3'"),
+        ({"a": 0.5}, "that of a is '0.5'; give a Quota"),
+        ({str(i): hbm.Quota() for i in range(9)}, "there are 9 quotas"),
+        ({str(i): hbm.Quota(reserved_share=0.4) for i in range(3)}, "add up to 1.2"),
+    ],
+)
+def test_quotas_that_cannot_be_kept_together_are_refused(quotas: Any, message: str) -> None:
+    with pytest.raises(HbmPolicyError, match=message):
+        hbm.Controller(quotas=quotas)
+
+
+@pytest.mark.parametrize("slack", [-1, float("inf"), "1", 1e7])
+def test_slack_is_checked(slack: Any) -> None:
+    with pytest.raises(HbmPolicyError, match="quota_slack_ns"):
+        hbm.Controller(quota_slack_ns=slack)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a", "a:", ":cap=1", "a:cap", "a:cap=x", "a:speed=1", "a:cap=1,cap=1", "a:cap=2", "a:priority=0.5"]
+)
+def test_a_malformed_quota_of_the_command_line_is_refused(text: str) -> None:
+    with pytest.raises(HbmPolicyError) as error:
+        parse_quota(text)
+    assert "\n" not in str(error.value)
+
+
+def test_a_quota_that_would_have_no_effect_is_refused() -> None:
+    with pytest.raises(HbmArgumentError, match="quota for 'bulk', and it has no classes"):
+        hbm.simulate(system(bulk=hbm.Quota()), reads())
+    with pytest.raises(HbmArgumentError, match="quota for 'bulk', and its classes are a, b"):
+        hbm.simulate(system(bulk=hbm.Quota()), hbm.side_by_side({"a": reads(), "b": reads()}))
+    with pytest.raises(HbmArgumentError, match="no classes"):
+        hbm.simulate(system(bulk=hbm.Quota()), hbm.Trace.from_requests([0], [False]))
+
+
+def test_what_cannot_stand_side_by_side_is_refused() -> None:
+    requests: Any = hbm.Trace.from_requests([0], [False])
+    for programs, background, message in (
+        ({}, (), "1 to 8 traces, not 0"),
+        ({str(i): reads() for i in range(9)}, (), "not 9"),
+        ([reads()], (), "by the names of their classes"),
+        ({"a": requests}, (), "only traces of operations"),
+        ({"a": hbm.side_by_side({"b": reads()})}, (), "only traces of operations"),
+        ({"a/b": reads()}, (), "a class of traffic is called"),
+        ({"a": reads()}, "a", "at least one must end"),
+        ({"a": reads()}, "b", "background names 'b'"),
+    ):
+        with pytest.raises(HbmArgumentError, match=message):
+            hbm.side_by_side(programs, background=background)  # type: ignore[arg-type]
+    both = hbm.side_by_side({"a": reads(), "b": reads()})
+    with pytest.raises(HbmArgumentError, match="leave mode out"):
+        hbm.simulate(system(), both, mode="asap")
+    with pytest.raises(HbmArgumentError, match="select before"):
+        both.select("x")
+
+
+def test_an_address_outside_names_the_program() -> None:
+    huge = hbm.Trace.from_operations([cases.operation(0, cases.reads(0, 1 << 40))], name="huge.hbmop")
+    with pytest.raises(HbmAddressError, match=r"huge.hbmop.*operation 0 \(op0\)"):
+        hbm.simulate(system(), hbm.side_by_side({"a": reads(), "b": huge}))
+
+
+# ---- what a user gets ----
+
+
+def test_a_cap_is_kept_and_used_up() -> None:
+    quota = hbm.Quota(cap_share=0.25)
+    row = rows(hbm.simulate(system(bulk=quota), hbm.side_by_side({"bulk": reads(4 * MIB)})))["bulk"]
+    assert 0.235 < row["fraction_of_peak"] < 0.2505
+    assert row["capped_ns_mean"] == pytest.approx(row["gate_ns_mean"], rel=0.02) and row["capped_ns_mean"] > 1
+
+
+def test_a_reserved_share_is_given_beside_a_program_of_higher_priority() -> None:
+    quotas = {"a": hbm.Quota(reserved_share=0.3), "b": hbm.Quota(priority=1)}
+    programs = hbm.side_by_side({"a": reads(MIB), "b": reads(MIB)}, background="b")
+    row = rows(hbm.simulate(system(slack_ns=20, **quotas), programs))["a"]
+    assert row["fraction_of_peak"] == pytest.approx(0.3, rel=0.05)
+
+
+def test_a_background_that_starves_the_others_is_told_and_does_not_run_for_ever() -> None:
+    quotas = {"a": hbm.Quota(), "b": hbm.Quota(priority=1)}
+    programs = hbm.side_by_side({"a": reads(MIB), "b": reads(4096, n=64)}, background="b")
+    with pytest.raises(HbmPolicyError, match="class a got nothing of the memory.*give it a reserved_share"):
+        hbm.simulate(system(**quotas), programs)
+
+
+def test_priority_gives_what_a_program_would_have_alone() -> None:
+    alone = rows(hbm.simulate(system(), hbm.side_by_side({"a": reads()})))["a"]
+    quotas = {"a": hbm.Quota(priority=1), "b": hbm.Quota(queue_share=0.25)}
+    both = hbm.side_by_side({"a": reads(), "b": reads(4 * MIB)})
+    beside = rows(hbm.simulate(system(**quotas), both))["a"]
+    shared = rows(hbm.simulate(system(), both))["a"]
+    assert beside["bandwidth_gb_per_s"] > 0.9 * alone["bandwidth_gb_per_s"]
+    assert shared["bandwidth_gb_per_s"] < 0.6 * alone["bandwidth_gb_per_s"]
+
+
+def test_a_class_of_writes_leaves_the_queue_to_others() -> None:
+    both = hbm.side_by_side({"a": writes(MIB // 4), "b": writes(4 * MIB)})
+    row = {
+        share: rows(hbm.simulate(system(b=hbm.Quota(queue_share=share)), both))["a"]["gate_ns_mean"]
+        for share in (1.0, 0.25)
+    }
+    assert row[0.25] < row[1.0]
+
+
+def test_a_background_is_repeated_until_the_others_have_ended() -> None:
+    both = hbm.side_by_side({"a": reads(4 * MIB), "b": writes(MIB // 8, n=2)}, background=["b"])
+    result = hbm.simulate(system(), both)
+    table = result.operations
+    mine = table["traffic_class"] == "b"
+    passes = table["index"][mine].tolist()
+    assert len(passes) > 6 and passes[:6] == [0, 1, 0, 1, 0, 1]
+    end = table["end_ns"][~mine].max()
+    assert table["start_ns"][mine].max() <= end < table["end_ns"][mine].max() + 1000
+    assert result.trace["background"] == ["b"]
+
+
+def test_a_background_that_moves_nothing_is_refused() -> None:
+    nothing = hbm.Trace.from_operations([cases.operation(0)])
+    with pytest.raises(HbmArgumentError, match="b: no operation moves any data; nothing to repeat"):
+        hbm.simulate(system(), hbm.side_by_side({"a": reads(), "b": nothing}, background="b"))
+
+
+@pytest.mark.parametrize("gate", [False, True])
+def test_classes_add_up_to_the_run(gate: bool) -> None:
+    quotas = {"a": hbm.Quota(priority=1), "b": hbm.Quota(cap_share=0.5)} if gate else {}
+    both = hbm.side_by_side({"a": reads(MIB, n=3), "b": writes(MIB // 2, n=3)}, background="b")
+    result = hbm.simulate(system(**quotas), both)
+    s, classes, table = result.summary, rows(result), result.operations
+    assert sum(row["bytes_read"] for row in classes.values()) == s["bytes_read"]
+    assert sum(row["bytes_written"] for row in classes.values()) == s["bytes_written"]
+    assert sum(row["operations"] for row in classes.values()) == len(table)
+    for name, row in classes.items():
+        mine = table["traffic_class"] == name
+        assert row["bytes_read"] == table["bytes_read"][mine].sum()
+        assert row["bytes_written"] == table["bytes_written"][mine].sum()
+    assert classes["a"]["read_latency_ns_max"] == s["read_latency_ns_max"]
+    assert classes["a"]["read_latency_ns_mean"] == pytest.approx(s["read_latency_ns_mean"])
+    assert (classes["b"]["gate_ns_mean"] > 0) == gate
+
+
+def test_programs_lie_apart_and_the_first_where_it_says() -> None:
+    trace = hbm.side_by_side({"a": reads(3 * MIB), "b": reads(100), "c": cases.trace_of([cases.reads(5 * MIB, 64)])})
+    assert trace.shifts_bytes() == [0, 4 * MIB, 2 * MIB]
+    assert [o.accesses[0].base_address for o in trace.operations()] == [0, 4 * MIB, 7 * MIB]
+
+
+def test_what_a_program_does_beside_nothing_is_what_it_does() -> None:
+    trace = cases.trace_of([cases.reads(0, MIB)], [cases.writes(0, MIB)], [cases.reads(MIB, MIB)])
+    plain, beside = hbm.simulate(system(), trace), hbm.simulate(system(), hbm.side_by_side({"a": trace}))
+    assert plain.summary == beside.summary
+    for name in plain.operations.names:
+        assert np.array_equal(plain.operations[name], beside.operations[name]), name
+
+
+def test_a_result_with_classes_is_saved_and_read(tmp_path: Path) -> None:
+    both = hbm.side_by_side({"a": reads(), "b": writes()}, background="b")
+    result = hbm.simulate(system(a=hbm.Quota(reserved_share=0.5), b=hbm.Quota(cap_share=0.3)), both)
+    read = hbm.Result.load(result.save(tmp_path / "run"))
+    assert read.traffic_classes == result.traffic_classes and read.operations == result.operations
+    assert read.system.controller == result.system.controller
+    assert read.system.content_hash() == result.system.content_hash()
+    hbm.simulate(system(), reads()).save(tmp_path / "run")
+    assert not (tmp_path / "run" / "traffic_classes.parquet").exists()
+
+
+def test_quotas_are_part_of_what_influences_a_result() -> None:
+    plain = system()
+    assert plain.content_hash() == cases.small(channels=1).content_hash()
+    one, other = system(a=hbm.Quota(priority=1)), system(a=hbm.Quota(priority=2))
+    assert len({plain.content_hash(), one.content_hash(), other.content_hash()}) == 3
+    assert replace(one.controller) == one.controller and hash(one.controller) == hash(other.controller)
+
+
+def test_a_program_keeps_to_its_part_of_the_operations_in_flight() -> None:
+    trace = reads(64, n=100)
+    loop = Loop("a", 0, trace.operations, most_in_flight=21)
+    begun = []
+    while (found := loop.next()) is not None:
+        begun.append(found[0])
+        loop.start(found[0])
+    assert begun == list(range(21))
+    loop.end(7)
+    assert (found := loop.next()) is not None and found[0] == 21
+    assert not loop.has_ended()
+
+
+def test_many_operations_in_flight_of_programs_side_by_side_all_end() -> None:
+    both = hbm.side_by_side({"a": reads(4096, n=300), "b": writes(64, n=300), "c": reads(64 * 1024, n=40)})
+    result = hbm.simulate(system(), both)
+    assert [row["operations"] for row in result.traffic_classes.rows()] == [300, 300, 40]
+    starts = result.operations["start_ns"]
+    for name in "abc":
+        mine = result.operations["traffic_class"] == name
+        assert sorted(result.operations["index"][mine].tolist()) == list(range(int(mine.sum())))
+    assert (result.operations["end_ns"] > starts).all()
