@@ -21,6 +21,8 @@ COMMANDS = {
     "run": ("hbmmodel.cli.run", "Simulate a trace and report what it took."),
     "info": ("hbmmodel.cli.info", "Describe a trace, a saved result, or the policies."),
     "report": ("hbmmodel.cli.report", "Print or write the report of a saved result."),
+    "curve": ("hbmmodel.cli.curve", "Measure the latency of reads under load."),
+    "roofline": ("hbmmodel.cli.roofline", "Measure sustained bandwidths with their losses; place runs under them."),
     "sweep": ("hbmmodel.cli.sweep", "Simulate a trace on every combination of some settings."),
     "compare": ("hbmmodel.cli.compare", "Compare saved results: what was changed, by how much, and why."),
     "perfetto": ("hbmmodel.cli.perfetto", "Write the commands of a saved run for ui.perfetto.dev."),

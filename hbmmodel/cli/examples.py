@@ -37,6 +37,14 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "compare hbm3e/ hbm4/ -o compare.md",
     ),
     "sweep": ("sweep step.hbmop.zst --axis read_queue=16,32,64 --axis tFAW_ns=12,16 -j 2 -o study/",),
+    "curve": (
+        "curve HBM4_8000 -o curve.png",
+        "curve HBM3E_9200 --pattern random --read-share 100 -o curve.csv",
+    ),
+    "roofline": (
+        "roofline HBM4_8000 --stacks 8 --flops-per-s 2.25e15 -o roofline.png",
+        "roofline run/ --flops-per-s 2.25e15",
+    ),
     "perfetto": (
         "perfetto run/ -o cmds.perfetto-trace",
         "perfetto run/ --window 20us:20.5us --stack 0 --channel 3 -o small.perfetto-trace",

@@ -1,4 +1,4 @@
-"""Studies: runs compared, settings swept.
+"""Studies: runs compared, settings swept, latency under load, rooflines.
 
 The public names of the room. It uses simulation, results, workloads and the words of reports; nothing of them knows it.
 
@@ -14,10 +14,26 @@ Examples
 from __future__ import annotations
 
 from hbmmodel.study.comparison import Change, Comparison, Difference, compare
+from hbmmodel.study.latency import Curves, curve
 from hbmmodel.study.point import Point
+from hbmmodel.study.rooflines import Roofline, roofline
 from hbmmodel.study.study import Study
 from hbmmodel.study.sweeping import sweep
 from hbmmodel.study.terms import Term
 from hbmmodel.vary import vary
 
-__all__ = ["Change", "Comparison", "Difference", "Point", "Study", "Term", "compare", "sweep", "vary"]
+__all__ = [
+    "Change",
+    "Comparison",
+    "Curves",
+    "Difference",
+    "Point",
+    "Roofline",
+    "Study",
+    "Term",
+    "compare",
+    "curve",
+    "roofline",
+    "sweep",
+    "vary",
+]
