@@ -6,8 +6,9 @@
  * (a new entry, an issued command, a direction change) writes it at once.  With skipping off every tick is visited and every
  * bound ignored; a property test compares both, and both with the reference twin.
  *
- * Speed.  look and try_column exist twice, made by the compiler from one text: a lean version for runs with the
- * frfcfs scheduler, the open page policy and no log, and one that asks for everything. */
+ * Speed.  look, try_column and try_row exist twice, made by the compiler from one text: a lean version for runs with the
+ * frfcfs scheduler, the open page policy, one class of traffic and no log, and one that asks for everything.  Lean runs also
+ * go on with streams in a loop of their own; a property test compares them with logged ones. */
 #include "channel.h"
 
 #include <stdlib.h>

@@ -29,7 +29,8 @@ __attribute__((target("avx512f"))) static hbm_found_t search_avx512(const hbm_ti
         best = _mm512_mask_min_epi64(best, now_ready, best, _mm512_loadu_si512(key + i));
         ready = ready << 8 | now_ready;
     }
-    return hbm_found_of(_mm512_reduce_min_epi64(best), _mm512_reduce_min_epi64(later), (ready & (ready - 1)) != 0, now);
+    return (hbm_found_t){_mm512_reduce_min_epi64(best),
+                         (ready & (ready - 1)) != 0 ? now : _mm512_reduce_min_epi64(later)};
 }
 
 __attribute__((target("avx2"))) static inline __m256i choose_avx2(__m256i a, __m256i b, __m256i where)
@@ -77,7 +78,7 @@ __attribute__((target("avx2"))) static hbm_found_t search_avx2(const hbm_tick_t 
         n_late = _mm256_add_epi64(n_late, late); /* -1 each */
         in = _mm256_slli_epi64(in, 4);
     }
-    return hbm_found_of(reduce_avx2(best), reduce_avx2(later), n + sum_avx2(n_late) > 1, now);
+    return (hbm_found_t){reduce_avx2(best), n + sum_avx2(n_late) > 1 ? now : reduce_avx2(later)};
 }
 
 hbm_search_fn hbm_search_named(const char *name)

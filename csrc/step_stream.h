@@ -58,9 +58,19 @@ HBM_INLINE void replace(hbm_pc_t *pc, hbm_queue_t *q, hbm_list_t *to, uint16_t s
     e->counted = 0;
 }
 
-/* The oldest legal hit at t and the look at t + 2; false, with nothing done, if they are not of the simple kind: the bank has
- * more hits, and a read is replaced by a read, or a write by nothing because a read waits for a full queue. */
-HBM_INLINE bool stream_one(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t, const bool is_write)
+/* A look can but put the next read in the place of one that leaves, or, where a write leaves, nothing at all.  That no refresh
+ * is chosen follows from there being no look due: a choice that failed fails again until one more is owed, or until a bank
+ * has no requests left. */
+static bool is_simple(const hbm_pc_t *pc)
+{
+    return offers_read(pc) && hbm_queue_full(&pc->queue[HBM_READ]) && pc->n_ending == 0;
+}
+
+HBM_NOINLINE static void full_look(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t) { look(self, pc, t, true); }
+
+/* The oldest legal hit at t and the look at t + 2; false, with nothing done, if there is none or its bank has no other.
+ * *simple: what is_simple said, and says after it. */
+HBM_INLINE bool stream_one(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t, bool *simple, const bool is_write)
 {
     const hbm_device_t *d = self->device;
     const hbm_feed_t *f = &pc->feed;
@@ -69,15 +79,22 @@ HBM_INLINE bool stream_one(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t, cons
     const hbm_tick_t done = t + (is_write ? d->WL : d->RL) + d->BL;
     const int bank = next_bank(pc, d, t, is_write);
     hbm_entry_t *e;
+    bool looked = false;
     uint16_t slot;
 
-    if (bank < 0 || hbm_queue_last_hit(q, bank) || hbm_max(f->arrival, f->open_at) > t + 2 ||
-        (is_write ? q->count - 1 <= self->policies->config.write_low : to->head == HBM_NIL)) {
+    if (bank < 0 || hbm_queue_last_hit(q, bank)) {
         return false;
     }
+    *simple = *simple && (is_write ? q->count - 1 > self->policies->config.write_low
+                                   : to->head != HBM_NIL && hbm_max(f->arrival, f->open_at) <= t + 2);
     slot = q->hits[bank].head;
     e = &q->entry[slot];
     hbm_account_column(pc, d, bank, is_write, t);
+    pc->last_use[bank] = t;
+    pc->column_at = hbm_rising(t + d->CCDS);
+    self->now = t;
+    self->column_free = t + d->column_ticks;
+    self->column_first = pc->other;
     if (is_write) {
         hbm_issue_wr(&pc->timing, d, bank, t);
         count_write(self, pc, bank, e, t, true);
@@ -85,69 +102,68 @@ HBM_INLINE bool stream_one(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t, cons
     } else {
         hbm_issue_rd(&pc->timing, d, bank, t);
         count_read(self, pc, bank, e, t, done, true);
-        q->hits[bank].head = e->next;
-        q->hit_key[bank] = q->entry[e->next].key;
-        replace(pc, q, to, slot, t + 2);
-        hbm_feed_step(&pc->feed);
+        if (HBM_LIKELY(*simple)) {
+            q->hits[bank].head = e->next;
+            q->hit_key[bank] = q->entry[e->next].key;
+            replace(pc, q, to, slot, t + 2);
+            hbm_feed_step(&pc->feed);
+            looked = true;
+            *simple = pc->feed.gone == 0 && offers_read(pc); /* else more may be accepted */
+            if (HBM_UNLIKELY(pc->feed.gone != 0)) {
+                last_accepted(self, pc, &pc->feed);
+            }
+        } else {
+            if (pc->n_ending > 0) {
+                read_issued(self, pc, e->tag);
+            }
+            hbm_queue_pop_hit(q, bank);
+        }
     }
-    pc->last_use[bank] = t;
-    pc->column_at = hbm_rising(t + d->CCDS);
-    pc->looked = t + 2;
-    self->now = t;
-    self->column_free = t + d->column_ticks;
-    self->column_first = pc->other;
+    pc->looked = *simple ? t + 2 : pc->looked;
+    if (HBM_UNLIKELY(!*simple)) {
+        pc->look_at = t + 2;
+        if (looked || (pc->feed.valid && t + 2 < self->stop)) {
+            full_look(self, pc, t + 2);
+        }
+    }
     return true;
-}
-
-/* What stays as it is while stream_one goes on. */
-static bool streams(const hbm_pc_t *pc, hbm_tick_t t)
-{
-    return offers_read(pc) && hbm_queue_full(&pc->queue[HBM_READ]) && pc->n_ending == 0 &&
-           hbm_refresh_quiet(&pc->refresh, t);
 }
 
 /* Goes on for as long as the channel does little but stream. */
 HBM_NOINLINE static void stream(hbm_channel_t *self)
 {
-    const bool simple[HBM_MAX_PC] = {streams(&self->pc[0], self->now), streams(&self->pc[1], self->now)};
-    hbm_tick_t row = row_due(self), until = hbm_min(look_due(self), self->stop) - 2;
+    bool simple[HBM_MAX_PC], changed = true;
+    hbm_tick_t row = HBM_NEVER, until = HBM_NEVER;
 
-    for (;;) {
+    while (self->pc[0].feed.valid | self->pc[1].feed.valid) {
         const hbm_tick_t t = column_due(self);
         hbm_pc_t *const first = self->column_first, *const pc = first->column_at <= t ? first : first->other;
-        bool changed = false;
 
-        if (hbm_min(row, t) >= until || (t & 1) != 0 || !simple[pc->index]) {
+        if (changed) {
+            simple[0] = is_simple(&self->pc[0]);
+            simple[1] = is_simple(&self->pc[1]);
+            row = row_due(self);
+            until = hbm_min(look_due(self), self->stop) - 2;
+            changed = false;
+        }
+        if (hbm_min(row, t) >= until || (t & 1) != 0) {
             return;
         }
         if (row < t) {
             self->now = row;
             visit_row(self, row, true);
             changed = true;
-        } else {
-            if ((row <= t + 1 && pc->row_at <= t + 1) ||
-                !(pc->direction == HBM_READ ? stream_one(self, pc, t, false) : stream_one(self, pc, t, true))) {
-                return;
-            }
-            if (HBM_UNLIKELY(pc->feed.gone != 0)) {
-                last_accepted(self, pc, &pc->feed);
-                changed = true;
-            }
-            if (!offers_read(pc)) {
-                look(self, pc, t + 2, true); /* what comes next may be accepted too */
-                changed = true;
-            }
-            if (row <= t) {
-                visit_row(self, t, true);
-                changed = true;
-            }
+            continue;
         }
-        if (changed) {
-            if (!streams(pc, self->now)) {
-                return;
-            }
-            row = row_due(self);
-            until = hbm_min(look_due(self), self->stop) - 2;
+        if ((row <= t + 1 && pc->row_at <= t + 1) ||
+            !(pc->direction == HBM_READ ? stream_one(self, pc, t, &simple[pc->index], false)
+                                        : stream_one(self, pc, t, &simple[pc->index], true))) {
+            return;
+        }
+        changed = !simple[pc->index];
+        if (row <= t) {
+            visit_row(self, t, true);
+            changed = true;
         }
     }
 }

@@ -186,6 +186,8 @@ int hbm_system_run_parts(hbm_system_t *self) { return run_touched(self, run_part
 
 /* ---- explicit requests ---- */
 
+enum { SOME = 64 };
+
 int hbm_system_offer(hbm_system_t *self, const uint64_t *address, const uint8_t *is_write, const int64_t *tick,
                         int64_t n, bool wrap, int64_t *bad)
 {
@@ -201,15 +203,25 @@ int hbm_system_offer(hbm_system_t *self, const uint64_t *address, const uint8_t 
             return HBM_ERR_ADDRESS;
         }
     }
-    for (int64_t i = 0; i < n; i++) {
-        const uint64_t burst = hbm_map_burst(&self->map, address[i]);
-        const hbm_spot_t spot =
-            hbm_map_spot(&self->map, burst < self->map.n_bursts ? burst : burst % self->map.n_bursts);
-        const hbm_request_t request = {tick != NULL ? tick[i] : HBM_LONG_AGO, spot.bank, spot.row, spot.column,
-                                       is_write[i] != 0};
-        hbm_system_touch(self, spot.pc);
-        if (hbm_feed_request(&hbm_system_pc(self, spot.pc)->feed, &request) != 0) {
-            return HBM_ERR_NO_MEMORY;
+    for (int64_t from = 0; from < n; from += SOME) {
+        /* Some at a time: what was written a moment ago in other pieces than it is read is slow to read. */
+        hbm_request_t request[SOME];
+        int32_t pc[SOME];
+        const int32_t some = (int32_t)hbm_min(SOME, n - from);
+        for (int32_t k = 0; k < some; k++) {
+            const int64_t i = from + k;
+            const uint64_t burst = hbm_map_burst(&self->map, address[i]);
+            const hbm_spot_t spot =
+                hbm_map_spot(&self->map, burst < self->map.n_bursts ? burst : burst % self->map.n_bursts);
+            request[k] = (hbm_request_t){tick != NULL ? tick[i] : HBM_LONG_AGO, spot.bank, spot.row, spot.column,
+                                         is_write[i] != 0};
+            pc[k] = spot.pc;
+        }
+        for (int32_t k = 0; k < some; k++) {
+            hbm_system_touch(self, pc[k]);
+            if (hbm_feed_request(&hbm_system_pc(self, pc[k])->feed, &request[k]) != 0) {
+                return HBM_ERR_NO_MEMORY;
+            }
         }
     }
     for (int32_t i = 0; i < self->n_touched; i++) {

@@ -1,0 +1,63 @@
+"""A run with a command log visits every step in full; without one the core takes short cuts: streams go on in a loop of
+their own, the bank that comes next is known, looks are had ahead. What is counted is the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import sim_cases as cases
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import hbmmodel as hbm
+from hbmmodel.sim import simulate
+from hbmmodel.trace import Access
+
+DEVICES = [("HBM4_8000", "24Gb_12H"), ("HBM3E_9600", None), ("HBM2E_3200", None), ("X_RAMULATOR21_HBM4_8000", None)]
+
+
+@st.composite
+def systems(draw: st.DrawFn) -> hbm.System:
+    """Systems whose runs are lean without a log: FR-FCFS, open pages, always up."""
+    write_queue = draw(st.sampled_from([2, 9, 64]))
+    low = draw(st.integers(0, write_queue - 2))
+    controller = hbm.Controller(
+        refresh=draw(st.sampled_from(["per_bank", "per_bank", "all_bank", "none"])),
+        refresh_postpone=draw(st.sampled_from([None, 0, 3])),
+        read_queue=draw(st.sampled_from([1, 7, 64])),
+        write_queue=write_queue,
+        write_low=low,
+        write_high=draw(st.integers(low + 1, write_queue)),
+    )
+    name, variant = draw(st.sampled_from(DEVICES))
+    window = draw(st.sampled_from([1 << 11, 1 << 14, 1 << 20]))
+    return cases.small(name, variant, controller=controller, window_bytes=window)
+
+
+@st.composite
+def accesses(draw: st.DrawFn, capacity: int) -> Access:
+    """Long and short runs, near each other and far apart."""
+    place = draw(st.sampled_from([1 << 12, 1 << 20, capacity // 2])) * draw(st.integers(0, 3)) % (capacity // 2)
+    size = 32 * draw(st.sampled_from([1, 40, 600, 2500]))
+    if draw(st.booleans()):
+        return (cases.writes if draw(st.booleans()) else cases.reads)(place, size)
+    runs = np.random.default_rng(draw(st.integers(0, 99))).integers(0, 1 << 15, 300) * 32
+    return (cases.writes if draw(st.booleans()) else cases.reads)(place, 32, rows=runs)
+
+
+def told(result: hbm.Result) -> dict[str, Any]:
+    """All that a run tells, as plain values."""
+    tables = {name: getattr(result, name) for name in ("operations", "channels", "banks", "timeline", "power_states")}
+    rows = {name: {k: np.asarray(table[k]).tolist() for k in table} for name, table in tables.items()}
+    return {"summary": dict(result.summary), "histogram": result.histogram.counts.tolist(), **rows}
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_operations_take_and_count_the_same(data: st.DataObject) -> None:
+    system = data.draw(systems())
+    operand = accesses(system.capacity_bytes)
+    trace = cases.trace_of(*data.draw(st.lists(st.lists(operand, min_size=1, max_size=3), min_size=1, max_size=4)))
+    lean, logged = (told(simulate(system, trace, command_log=log)) for log in (False, True))
+    assert lean == logged
