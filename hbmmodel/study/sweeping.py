@@ -326,7 +326,8 @@ def _write(home: Path, study: Study) -> None:
     from hbmmodel.trace.target import replacing
 
     with replacing(str(home / "study.json")) as file:
-        file.write((json.dumps(study.to_dict(), indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
+        text = json.dumps(study.to_dict(), indent=1, ensure_ascii=False, allow_nan=False)
+        file.write((text + "\n").encode(errors="backslashreplace"))  # names of files may be no UTF-8
     if study.points:
         study.table.save(home / "table.parquet")
         study.table.save(home / "table.csv")
