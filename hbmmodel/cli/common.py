@@ -23,11 +23,13 @@ __all__ = [
     "DEFAULT_DEVICE",
     "build_system",
     "check_writable",
+    "device_names",
     "echo_json",
     "json_option",
     "listing_group",
     "open_trace",
     "parse_settings",
+    "product_names",
     "quiet_option",
     "read_options",
     "say",
@@ -126,10 +128,10 @@ def system_options(
             "product",
             default=None,
             metavar="NAME",
-            shell_complete=_product_names,
+            shell_complete=product_names,
             help="Memory of a product, as rubin (see systems).",
         ),
-        click.option("--device", default=None, metavar="NAME", shell_complete=_device_names, help=device_help),
+        click.option("--device", default=None, metavar="NAME", shell_complete=device_names, help=device_help),
         click.option("--variant", default=None, metavar="NAME", help="Density and height, e.g. 24Gb_12H."),
         click.option("--stacks", type=int, default=None, metavar="N", help="Stacks [default: 1]."),
         click.option(
@@ -162,13 +164,15 @@ def system_options(
     return add
 
 
-def _device_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+def device_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Presets that begin so, for a shell that completes."""
     from hbmmodel.device import devices
 
     return [name for name in devices() if name.startswith(incomplete)]
 
 
-def _product_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+def product_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Products that begin so, for a shell that completes."""
     from hbmmodel.products import products
 
     return [name.lower() for name in products() if name.lower().startswith(incomplete.lower())]

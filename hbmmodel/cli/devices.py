@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from hbmmodel.cli.common import echo_json, json_option, listing_group
+from hbmmodel.cli.common import device_names, echo_json, json_option, listing_group
 
 __all__ = ["command"]
 
@@ -57,7 +57,7 @@ command = listing_group(
 
 
 @command.command("show")
-@click.argument("name", metavar="NAME")
+@click.argument("name", metavar="NAME", shell_complete=device_names)
 @click.option("--variant", default=None, metavar="NAME", help="Density and height, e.g. 24Gb_12H.")
 @click.option("--sources", is_flag=True, help="Show formula, note and citation of every value.")
 @click.option("--toml", is_flag=True, help="Print the preset's file, to copy and edit.")

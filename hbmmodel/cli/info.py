@@ -191,8 +191,6 @@ def _trace(path: str, format_name: str | None, with_file: str | None, as_json: b
         if isinstance(value, dict):
             click.echo(f"{name}:")
             for part, inner in value.items():
-                if isinstance(inner, dict):
-                    inner = ", ".join(f"{key} {number}" for key, number in inner.items())
-                click.echo(printable(f"  {part or '(none)'}: {inner}"))
+                click.echo(printable(f"  {part or '(none)'}: {_in_words(inner)}"))
         else:
-            click.echo(printable(f"{name}: {'-' if value is None else value}"))
+            click.echo(printable(f"{name}: {_in_words(value)}"))

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from hbmmodel.cli.common import echo_json, json_option, listing_group
+from hbmmodel.cli.common import echo_json, json_option, listing_group, product_names
 
 __all__ = ["command"]
 
@@ -58,7 +58,7 @@ command = listing_group(
 
 
 @command.command("show")
-@click.argument("name", metavar="NAME")
+@click.argument("name", metavar="NAME", shell_complete=product_names)
 @json_option
 def show_command(name: str, as_json: bool) -> None:
     """Show one product: stacks, bandwidth, cooling, and where that is from."""

@@ -104,6 +104,7 @@ def read_window(
     held: list[Log] = []
     n = 0
     for piece in commands:
+        _check_places(piece, system)
         piece = piece[chosen[0][piece["stack"]] & chosen[1][piece["channel"]]]
         before.note(piece[piece["tick"] < start])
         inside = piece[(piece["tick"] >= start) & (piece["tick"] < end)]
@@ -149,6 +150,24 @@ def _bounds(result: Result, window_ns: tuple[float | Fraction, float | Fraction]
             f"the window begins at {float(low * tick_ps) / 1000:g} ns, but the log holds {told}; choose a window in it"
         )
     return low, min(high, last)
+
+
+def _check_places(log: Log, system: System) -> None:
+    """Refuse a log of another system."""
+    org = system.device.organisation
+    sizes = {
+        "stack": system.stacks,
+        "channel": org.channels,
+        "pseudo_channel": org.pseudo_channels,
+        "sid": org.sids,
+        "bank_group": org.bank_groups,
+        "bank": org.banks_per_group,
+    }
+    for name, size in sizes.items():
+        if len(log) and int(log[name].max()) >= size:
+            raise HbmArgumentError(
+                f"the log names {name} {int(log[name].max())}; the system has 0..{size - 1}: this log is of another one"
+            )
 
 
 def _choice(name: str, numbers: Sequence[int] | None, n: int) -> NDArray[np.bool_]:

@@ -111,9 +111,10 @@ def latency(tail: LatencyTail, ax: Axes | None) -> Axes:
     """The tail with its percentiles."""
     ax = _axes(ax)
     scale, unit = scale_of_times(float(tail.latency_ns[0]))
-    ax.step(tail.latency_ns / scale, tail.share_above, where="post", color=resolve("@c1"))
-    for name, share in (("median", 0.5), ("99 %", 0.01), ("99.9 %", 0.001)):
-        at = tail.marks[name] / scale
+    x = np.append(tail.latency_ns, tail.marks["max"]) / scale
+    ax.step(x, np.append(tail.share_above, tail.share_above[-1:]), where="post", color=resolve("@c1"))
+    for name, value, share in tail.points:
+        at = value / scale
         ax.plot(at, share, "o", color=resolve("@c8"), markersize=5)
         ax.annotate(name, (at, share), xytext=(6, 4), textcoords="offset points", fontsize="small")
     first = float(tail.latency_ns[np.flatnonzero(tail.share_above > 0.999)[-1]])
@@ -187,10 +188,13 @@ def temperature(found: DieTemperatures, ax: Axes | None) -> Axes:
     label = "hottest cell of the die, \u00b0C"
     if len(found.time_s) == 1:
         ax = _axes(ax, 1.2 + ROW * len(found.dies))
-        ax.barh(range(len(found.dies)), found.max_c[:, 0], color=resolve("@c8"))
-        ax.set_yticks(range(len(found.dies)), found.dies)
-        low = float(found.max_c.min())
-        ax.set(xlabel=f"{label}; stack {found.stack}", xlim=(low - max(4.0, 0.1 * low), None))
+        rows = range(len(found.dies))
+        ax.plot(found.max_c[:, 0], rows, "o", color=resolve("@c8"), label="hottest cell")
+        ax.plot(found.mean_c[:, 0], rows, "o", color=resolve("@c8"), fillstyle="none", label="mean")
+        ax.set_yticks(rows, found.dies)
+        ax.set_xlabel(f"temperature of the die, \u00b0C; stack {found.stack}")
+        ax.grid(color=resolve("@grid"))
+        _legend(ax)
         return ax
     ax = _axes(ax)
     scale, unit = scale_of_times(float(found.time_s[-1]) * 1e9)

@@ -364,7 +364,8 @@ class Result:
         return (
             f"<Result {self.system.stacks} x {self.system.device.name} {self.system.device.variant}: "
             f"{s['time_ns']:.6g} ns, {s['bandwidth_gb_per_s']:.6g} GB/s, "
-            f"{100 * (s['fraction_of_peak'] or 0):.1f} % of peak>"
+            f"{100 * (s['fraction_of_peak'] or 0):.1f} % of peak"
+            + (f", {self.interrupted}>" if self.interrupted else ">")
         )
 
     @property

@@ -409,6 +409,7 @@ def test_info_describes_a_saved_result(saved: Path, capsys: pytest.CaptureFixtur
     text = told(capsys, "info", str(saved))
     assert "50 commands" in text and "provenance.command_line: hbmmodel run" in text
     assert all(key in text for key in KEYS)
+    assert not [line for line in text.splitlines() if line.rstrip(" -").endswith(":") and not line.endswith(": -")]
     assert json.loads(told(capsys, "info", str(saved), "--json"))["summary"] == Result.load(saved).summary
 
 

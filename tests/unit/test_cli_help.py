@@ -104,6 +104,8 @@ def test_bash_takes_the_script(capsys: pytest.CaptureFixture[str]) -> None:
         ("hbmmodel devices s", ["show"]),
         ("hbmmodel run --device HBM4_8", ["HBM4_8000"]),
         ("hbmmodel run --system B3", ["b300"]),
+        ("hbmmodel devices show HBM2", ["HBM2E_3200"]),
+        ("hbmmodel systems show mi30", ["mi300x"]),
         ("hbmmodel run --thermal-e", ["--thermal-epoch-ns"]),
     ],
 )

@@ -367,6 +367,14 @@ def test_too_many_commands_are_refused_with_what_to_do(result: Result) -> None:
         read_window(result, limit=10)
 
 
+def test_a_log_of_another_system_is_refused(result: Result) -> None:
+    assert result.command_log is not None
+    log = result.command_log.copy()
+    log["channel"][7] = 2
+    with pytest.raises(HbmArgumentError, match="the log names channel 2; the system has 0..1: this log is of another"):
+        read_window(result, commands=[log])
+
+
 def test_a_run_without_a_log_and_a_package_that_lacks_are_named(
     result: Result, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -68,6 +68,7 @@ def test_what_has_ended_is_a_result_as_if_no_more_had_been_asked(mode: str, tmp_
     loaded = Result.load(result.save(tmp_path / "run"))
     words = f"interrupted after operation {done - 1} (op{done - 1}): {done / 2:.3g} % of the bytes of the trace"
     assert loaded.interrupted == words
+    assert repr(loaded).endswith(f", {words}>") and "interrupted" not in repr(alone)
     compared = hbm.compare({"whole": alone, "part": loaded})
     assert compared.text().startswith(f"NOT like for like: part was {words}"[:90]) and not compared.like_for_like
     loaded.report(tmp_path / "r.md")
@@ -184,8 +185,10 @@ def test_other_threads_and_ignored_signals_are_left_alone() -> None:
 # ---- real processes ----
 
 
-def _take_signals() -> None:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# The program as a shell starts it: a process whose parent ignores SIGINT would ignore it too.
+PROGRAM = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from hbmmodel.cli import main; main()"
+)
 
 
 def _interrupted(target: Path, send: Callable[[subprocess.Popen[str]], None]) -> tuple[int, str, str]:
@@ -193,11 +196,7 @@ def _interrupted(target: Path, send: Callable[[subprocess.Popen[str]], None]) ->
     argv = ["run", "--demo", "--stacks", "1", "--set", "channels=1", "--wrap", "-o", str(target)]
     for wait_s in (1.5, 4.0, 10.0):
         process = subprocess.Popen(
-            [sys.executable, "-m", "hbmmodel", *argv],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            preexec_fn=_take_signals,
+            [sys.executable, "-c", PROGRAM, *argv], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
         time.sleep(wait_s)
         send(process)

@@ -18,7 +18,7 @@ from hbmmodel.result import LOST, Result
 from hbmmodel.study import Roofline, roofline
 
 SYSTEM = hbm.System(hbm.device("HBM4_8000"))
-SMALL = {"kinds": ["read", "gather_64"], "bytes_per_stack": 1 << 20}
+SMALL = {"kinds": ["read", "gather_64"], "bytes_per_stack": 64 << 20}
 
 
 @pytest.fixture(scope="module")
@@ -34,9 +34,9 @@ def found(decoded: Result) -> Roofline:
 
 def test_a_ceiling_is_what_the_operation_gets_and_its_losses_add_up(found: Roofline) -> None:
     rows = {row["kind"]: row for row in found.ceilings.rows()}
-    measured = hbm.workload.effective_bandwidth(SYSTEM, classes=["read", "gather_64"], sizes=[1 << 20])
+    measured = hbm.workload.effective_bandwidth(SYSTEM, classes=["read", "gather_64"], sizes=[64 << 20])
     for kind, row in rows.items():
-        assert row["bandwidth_gb_per_s"] == pytest.approx(measured.gb_per_s(kind, 1 << 20))
+        assert row["bandwidth_gb_per_s"] == pytest.approx(measured.gb_per_s(kind, 64 << 20))
         assert sum(row[f"lost_share_{cause}"] for cause in LOST) == pytest.approx(1.0)
         assert row["ridge_flops_per_byte"] * row["bandwidth_gb_per_s"] * 1e9 == pytest.approx(1e14)
         assert row["lost_share_data"] == pytest.approx(row["fraction_of_peak"], abs=1e-3)

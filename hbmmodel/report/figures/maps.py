@@ -40,7 +40,7 @@ def channel_figure(found: Map) -> Figure:
         "layout": layout(
             min(130 + 24 * len(found.rows), 900),
             legend=False,
-            xaxis=axis(found.column_name, showgrid=False),
+            xaxis=axis(found.column_name, showgrid=False, dtick=max(1, len(found.columns) // 8)),
             yaxis={**_rows(found), "autorange": "reversed"},
         ),
     }

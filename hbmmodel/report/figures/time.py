@@ -90,20 +90,19 @@ def states_figure(layers: Layers) -> Figure:
 def latency_figure(tail: LatencyTail) -> Figure:
     """Share of reads that took longer, on two logarithmic axes, with the percentiles of the summary."""
     scale, unit = scale_of_times(float(tail.latency_ns[0]))
-    marks = {"median": 0.5, "99 %": 0.01, "99.9 %": 0.001}
-    shown = [(name, value, marks[name]) for name, value in tail.marks.items() if name in marks]
+    most = float(tail.marks.get("max", tail.latency_ns[-1]))
     # the few reads that a write queue answered at once would stretch the axis over decades of nothing
     first = float(tail.latency_ns[np.flatnonzero(tail.share_above > 0.999)[-1]]) / scale
-    last = float(tail.marks.get("max", tail.latency_ns[-1])) / scale
-    ends = [float(np.log10(0.8 * first)), float(np.log10(1.2 * last))]
+    floor = min(-1.0, float(np.log10(0.6 * tail.share_above[-1])))
+    ends = [float(np.log10(0.8 * first)), float(np.log10(1.2 * most / scale))]
     return {
         "data": [
             {
                 "type": "scatter",
                 "mode": "lines",
                 "name": "reads",
-                "x": numbers(tail.latency_ns / scale),
-                "y": numbers(tail.share_above),
+                "x": numbers(np.append(tail.latency_ns, most) / scale),
+                "y": numbers(np.append(tail.share_above, tail.share_above[-1:])),
                 "line": {"color": "@c1", "width": 2, "shape": "hv"},
                 "hovertemplate": f"%{{y:.3g}} of the reads took longer than %{{x:.4g}} {unit}<extra></extra>",
             },
@@ -111,9 +110,9 @@ def latency_figure(tail: LatencyTail) -> Figure:
                 "type": "scatter",
                 "mode": "markers+text",
                 "name": "percentiles",
-                "x": [value / scale for _, value, _ in shown],
-                "y": [share for _, _, share in shown],
-                "text": [name for name, _, _ in shown],
+                "x": [value / scale for _, value, _ in tail.points],
+                "y": [share for _, _, share in tail.points],
+                "text": [name for name, _, _ in tail.points],
                 "textposition": "top right",
                 "marker": {"color": "@c8", "size": 9, "line": {"color": "@surface", "width": 2}},
                 "hovertemplate": f"%{{text}}: %{{x:.4g}} {unit}<extra></extra>",
@@ -124,7 +123,7 @@ def latency_figure(tail: LatencyTail) -> Figure:
             legend=False,
             hovermode="closest",
             xaxis=axis(f"read latency, controller to data, {unit}", type="log", range=ends),
-            yaxis=axis("share of reads that took longer", type="log", exponentformat="power"),
+            yaxis=axis("share of reads that took longer", type="log", exponentformat="power", range=[floor, 0.15]),
         ),
     }
 
@@ -133,27 +132,7 @@ def temperature_figure(found: DieTemperatures) -> Figure:
     """Hottest cell of every die over time; of a single time, of every die."""
     n = len(found.dies)
     if len(found.time_s) == 1:
-        return {
-            "data": [
-                {
-                    "type": "bar",
-                    "orientation": "h",
-                    "x": numbers(found.max_c[:, 0]),
-                    "y": list(found.dies),
-                    "marker": {"color": "@c8"},
-                    "customdata": numbers(np.stack([found.mean_c[:, 0], found.power_w[:, 0]], axis=1)),
-                    "hovertemplate": "%{y}: hottest cell %{x:.1f} \u00b0C, mean %{customdata[0]:.1f} \u00b0C, "
-                    "%{customdata[1]:.2f} W<extra></extra>",
-                }
-            ],
-            "layout": layout(
-                120 + 22 * n,
-                legend=False,
-                xaxis=axis("hottest cell, \u00b0C", range=_room(found.max_c)),
-                yaxis=axis(type="category"),
-                bargap=0.25,
-            ),
-        }
+        return _steady(found)
     scale, unit = scale_of_times(float(found.time_s[-1]) * 1e9)
     return {
         "data": [
@@ -178,11 +157,33 @@ def temperature_figure(found: DieTemperatures) -> Figure:
     }
 
 
+def _steady(found: DieTemperatures) -> Figure:
+    """A point per die for its hottest cell, and one for its mean."""
+    told = "%{y}: %{x:.1f} \u00b0C, %{customdata:.2f} W"
+    marks = (("hottest cell", found.max_c, "circle"), ("mean", found.mean_c, "circle-open"))
+    return {
+        "data": [
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": name,
+                "x": numbers(values[:, 0]),
+                "y": list(found.dies),
+                "customdata": numbers(found.power_w[:, 0]),
+                "marker": {"color": "@c8", "size": 10, "symbol": symbol, "line": {"width": 2}},
+                "hovertemplate": told,
+            }
+            for name, values, symbol in marks
+        ],
+        "layout": layout(
+            140 + 24 * len(found.dies),
+            hovermode="closest",
+            xaxis=axis("temperature of the die, \u00b0C"),
+            yaxis=axis(type="category"),
+        ),
+    }
+
+
 def _place(i: int, n: int) -> float:
     """On the ramp: neither so pale nor so dark that it is lost on the page."""
     return 0.25 + 0.65 * (i - 1) / max(n - 2, 1)
-
-
-def _room(values: Any) -> list[float]:
-    low, high = float(np.nanmin(values)), float(np.nanmax(values))
-    return [low - 0.25 * max(high - low, 4.0), high + 0.08 * max(high - low, 4.0)]

@@ -73,13 +73,17 @@ def _by_column(result: Result, column: str) -> Layers | None:
         return None
     moved = _moved(operations["bytes_read"], operations["bytes_written"])
     # names can be as many as operations: only those that get a layer of their own are dealt out one by one
-    largest = np.argsort(-np.bincount(member, weights=moved, minlength=len(names)), kind="stable")
-    rank = np.empty(len(names), dtype=np.int64)
-    rank[largest] = np.arange(len(names))
-    of = rank[member]
+    order = np.argsort(-np.bincount(member, weights=moved, minlength=len(names)), kind="stable")
     own = len(names) if len(names) <= LAYERS_MAX else LAYERS_MAX - 1
+    if column == "phase":  # as they begin; of names the largest lies at the bottom
+        first = np.full(len(names), np.inf)
+        np.minimum.at(first, member, operations["start_ns"])
+        order[:own] = order[:own][np.argsort(first[order[:own]], kind="stable")]
+    rank = np.empty(len(names), dtype=np.int64)
+    rank[order] = np.arange(len(names))
+    of = rank[member]
     rows = [_over_time(result, edges, np.where(of == i, moved, 0.0)) for i in range(own)]
-    told = [str(names[i]) or f"no {column}" for i in largest[:own]]
+    told = [str(names[i]) or f"no {column}" for i in order[:own]]
     if own < len(names):
         rows.append(_over_time(result, edges, np.where(of >= own, moved, 0.0)))
         told.append(OTHERS.format(len(names) - own))

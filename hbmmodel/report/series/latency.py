@@ -33,12 +33,21 @@ class LatencyTail:
     n_reads : int
     marks : dict of str to float
         Percentiles of the summary [ns]: ``median``, ``99 %``, ``99.9 %``, ``max``.
+    points : tuple of (str, float, float)
+        Those that lie on the curve: name, latency [ns], share above; 99.9 % of ten reads is no point of it.
     """
 
     latency_ns: NDArray[np.float64]
     share_above: NDArray[np.float64]
     n_reads: int
     marks: dict[str, float]
+
+    @property
+    def points(self) -> tuple[tuple[str, float, float], ...]:
+        """See the attributes."""
+        shares = {"median": 0.5, "99 %": 0.01, "99.9 %": 0.001}
+        shown = {name: share for name, share in shares.items() if name in self.marks and share * self.n_reads >= 1}
+        return tuple((name, self.marks[name], share) for name, share in shown.items())
 
 
 def latency_tail(result: Result) -> LatencyTail | None:

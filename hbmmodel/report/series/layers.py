@@ -29,7 +29,7 @@ class Layers:
     edges_ns : float64 array, shape (n + 1,)
         Edges of the bins of time.
     names : tuple of str
-        One per layer, the largest first.
+        One per layer, from the bottom up.
     values : float64 array, shape (layers, n)
         Mean over every bin: GB/s for bandwidths, a share for states.
     """
