@@ -13,6 +13,8 @@ import warnings
 from collections.abc import Sequence
 from typing import NoReturn
 
+from hbmmodel.terminal import printable
+
 __all__ = ["main", "run_cli"]
 
 EXIT_OK, EXIT_INTERNAL, EXIT_BAD_INPUT, EXIT_VIOLATIONS, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
@@ -84,7 +86,7 @@ def run_cli(argv: Sequence[str]) -> int:
 
 def _tell_warning(message: Warning | str, *_: object, **__: object) -> None:
     """A warning as one line on stderr, without the place in the code."""
-    print(f"hbmmodel: note: {' '.join(str(message).split())}", file=sys.stderr)
+    print(f"hbmmodel: note: {printable(' '.join(str(message).split()))}", file=sys.stderr)
 
 
 def _tell(message: str, code: int) -> int:
@@ -92,5 +94,5 @@ def _tell(message: str, code: int) -> int:
         import traceback
 
         traceback.print_exc()
-    print(f"hbmmodel: {' '.join(message.split())}", file=sys.stderr)
+    print(f"hbmmodel: {printable(' '.join(message.split()))}", file=sys.stderr)
     return code

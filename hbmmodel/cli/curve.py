@@ -41,7 +41,12 @@ def device_argument(options: dict[str, Any], device: str | None) -> None:
 @click.option("--line-bytes", type=int, default=64, show_default=True, metavar="N", help="What a request moves.")
 @click.option("--streams", type=int, default=64, show_default=True, metavar="N", help="Streams read, and written.")
 @click.option(
-    "--requests", type=int, default=300_000, show_default=True, metavar="N", help="Of every point; 66 by default."
+    "--requests",
+    type=int,
+    default=300_000,
+    show_default=True,
+    metavar="N",
+    help="Of every point, per stack; 66 points by default.",
 )
 @click.option("--threads", type=click.IntRange(1), default=None, metavar="N", help="Threads [default: all cores].")
 @click.option(

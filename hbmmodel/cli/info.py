@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hbmmodel.cli.common import echo_json, json_option, open_trace
+from hbmmodel.terminal import printable
 
 if TYPE_CHECKING:
     from hbmmodel.result import Result, Table
@@ -16,7 +17,7 @@ __all__ = ["command"]
 
 TABLES = (
     *("long", "summary", "channels", "operations", "timeline", "power_states", "energy", "histogram", "temperature"),
-    *("temperature_cells", "commands"),
+    *("temperature_cells", "banks", "traffic_classes", "commands"),
 )
 
 
@@ -118,7 +119,7 @@ def _result(directory: str, as_json: bool) -> None:
     click.echo(describe_system(result.system) + (f"; {result.interrupted}" if result.interrupted else ""))
     for title, fields in (("trace", result.trace), ("provenance", result.provenance)):
         for name, value in fields.items():
-            click.echo(f"{title}.{name}: {_in_words(value)}")
+            click.echo(printable(f"{title}.{name}: {_in_words(value)}"))
     log = "none" if result.command_log is None else f"{len(result.command_log)} commands"
     click.echo(f"operations: {len(result.operations)}, epochs: {len(result.timeline)}, command log: {log}")
     width = max(map(len, result.summary))
@@ -190,6 +191,6 @@ def _trace(path: str, format_name: str | None, with_file: str | None, as_json: b
         if isinstance(value, dict):
             click.echo(f"{name}:")
             for part, inner in value.items():
-                click.echo(f"  {part or '(none)'}: {_in_words(inner)}")
+                click.echo(printable(f"  {part or '(none)'}: {_in_words(inner)}"))
         else:
-            click.echo(f"{name}: {_in_words(value)}")
+            click.echo(printable(f"{name}: {_in_words(value)}"))

@@ -17,6 +17,7 @@ from hbmmodel.energy import COMPONENTS
 from hbmmodel.report.series.operations import top_operations
 from hbmmodel.report.units import bytes_text, count_text, energy_text, rate_text, share_text, time_text
 from hbmmodel.result.summary import LOST
+from hbmmodel.terminal import printable
 
 if TYPE_CHECKING:
     from hbmmodel.result import Result
@@ -26,6 +27,7 @@ __all__ = ["Bar", "Grid", "Report", "Section", "describe", "describe_system"]
 
 TOP_OPERATIONS = 10
 TOP_NAMES = 8
+NAME_MAX = 80
 ACCOUNT_TITLE = "What the data buses did"
 SIZE_DOUBT_BYTES = 64
 #: The histogram has 64 buckets per power of two, and a percentile is the middle of its bucket.
@@ -112,7 +114,7 @@ def describe(result: Result) -> Report:
         _operations(result),
         _assumptions(result),
     )
-    name = os.path.basename(str(result.trace.get("name") or ""))
+    name = printable(os.path.basename(str(result.trace.get("name") or "")), NAME_MAX)
     return Report(
         title=f"{_machine(result.system)}"
         + (f": {name}" if name else "")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from hbmmodel.report.content import Grid, Report, Section, describe
 from hbmmodel.report.units import share_text
+from hbmmodel.terminal import printable
 
 if TYPE_CHECKING:
     from hbmmodel.result import Result
@@ -30,9 +31,10 @@ def render_report(report: Report) -> str:
 
 
 def _escape(text: str) -> str:
+    text = printable(text)
     for mark in "\\`*_<>|[]":
         text = text.replace(mark, "\\" + mark)
-    return text.replace("\n", " ")
+    return text
 
 
 def _section(section: Section) -> list[str]:

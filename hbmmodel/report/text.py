@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from hbmmodel.report.content import Bar, Grid, Report, Section, describe
 from hbmmodel.report.units import share_text
-from hbmmodel.terminal import colored
+from hbmmodel.terminal import colored, printable
 
 if TYPE_CHECKING:
     from hbmmodel.result import Result
@@ -82,7 +82,7 @@ def print_text(result: Result, file: TextIO | None = None) -> None:
 
 def render_grid(grid: Grid, width: int | None = None) -> list[str]:
     """Aligned columns, two spaces apart; the widest left-aligned columns are cut to fit `width`."""
-    cells = [list(grid.header), *(list(row) for row in grid.rows)]
+    cells = [[printable(cell) for cell in row] for row in (grid.header, *grid.rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(grid.header))]
     while width is not None and sum(widths) + 2 * (len(widths) - 1) > width:
         widest = max(grid.left, key=lambda i: widths[i], default=None)
@@ -100,13 +100,14 @@ def render_grid(grid: Grid, width: int | None = None) -> list[str]:
 
 
 def _heading(title: str, rule: str, width: int, color: bool) -> list[str]:
-    lines = textwrap.wrap(title, width) or [""]
+    lines = textwrap.wrap(printable(title), width) or [""]
     ruled = rule * max(len(line) for line in lines)
     return [*(f"\x1b[1m{line}\x1b[0m" if color else line for line in lines), ruled]
 
 
 def _wrap(part: Report | Section, width: int) -> list[str]:
-    return [line for sentence in part.sentences for line in textwrap.wrap(sentence, width, break_on_hyphens=False)]
+    said = map(printable, part.sentences)
+    return [line for sentence in said for line in textwrap.wrap(sentence, width, break_on_hyphens=False)]
 
 
 def _section(section: Section, width: int, unicode: bool) -> list[str]:

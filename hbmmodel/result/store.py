@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -38,6 +39,7 @@ from hbmmodel.result.summary import Number
 from hbmmodel.result.table import Table
 from hbmmodel.result.temperature import cells_table, temperature_table
 from hbmmodel.result.traffic import no_traffic
+from hbmmodel.result.whole import check_interrupted, check_summary, check_tables
 from hbmmodel.system import System
 
 __all__ = ["FORMAT", "FORMAT_VERSION", "check_target", "is_result", "load", "log_pieces", "read_manifest", "save"]
@@ -54,7 +56,7 @@ def is_result(directory: Path) -> bool:
     """Whether a directory holds a saved result (of any version)."""
     try:
         manifest = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return False
     return isinstance(manifest, dict) and manifest.get("format") == FORMAT
 
@@ -184,29 +186,33 @@ def load(directory: Path, *, command_log: bool = True) -> Result:
         return Table.read_parquet(directory / f"{name}.parquet") if f"{name}.parquet" in names else missing()
 
     try:
-        tables = {
-            name: Table.read_parquet(directory / f"{name}.parquet")
-            for name in ("channels", "operations", "timeline", "histogram")
-        }
         system = System.from_dict(manifest["system"])
+        tables = {
+            name: Table.read_parquet(directory / f"{name}.parquet") for name in ("channels", "operations", "timeline")
+        }
+        tables |= {
+            "power_states": optional("power_states", lambda: power_states(system, tables["channels"])),
+            "energy": optional("energy", no_energy),
+            "temperature": optional("temperature", temperature_table),
+            "temperature_cells": optional("temperature_cells", cells_table),
+            "banks": optional("banks", bank_table),
+            "traffic_classes": optional("traffic_classes", no_traffic),
+        }
+        check_tables(tables, system)
+        histogram = Histogram.from_table(Table.read_parquet(directory / "histogram.parquet"))
+        summary = _read_summary(directory / "summary.parquet")
+        check_summary(summary, histogram)
+        check_interrupted(manifest["provenance"].get("interrupted"))
         return Result(
             system=system,
-            summary=_read_summary(directory / "summary.parquet"),
-            channels=tables["channels"],
-            operations=tables["operations"],
-            timeline=tables["timeline"],
-            power_states=optional("power_states", lambda: power_states(system, tables["channels"])),
-            histogram=Histogram.from_table(tables["histogram"]),
+            summary=summary,
+            histogram=histogram,
             command_log=_read_log(directory / COMMANDS) if command_log and COMMANDS in names else None,
             trace=manifest["trace"],
             provenance=manifest["provenance"],
-            energy=optional("energy", no_energy),
             energy_model=dict(manifest.get("energy_model", {})),
-            temperature=optional("temperature", temperature_table),
-            temperature_cells=optional("temperature_cells", cells_table),
             thermal_model=dict(manifest.get("thermal_model", {})),
-            banks=optional("banks", bank_table),
-            traffic_classes=optional("traffic_classes", no_traffic),
+            **tables,
         )
     except HbmError as error:
         raise HbmArgumentError(f"{directory}: {error}") from error
@@ -253,9 +259,11 @@ def read_manifest(directory: Path) -> dict[str, Any]:
             f"{directory}: no such directory; a saved result is a directory with {MANIFEST}"
         )
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest = json.loads(path.read_text(encoding="utf-8"), parse_float=_finite, parse_constant=_finite)
     except FileNotFoundError:
         raise HbmArgumentError(f"{directory} has no {MANIFEST}; it is not a saved result") from None
+    except RecursionError:
+        raise HbmArgumentError(f"{path} is damaged: it is nested too deeply") from None
     except ValueError as error:
         raise HbmArgumentError(f"{path} is damaged: {error}") from None
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
@@ -280,6 +288,13 @@ def read_manifest(directory: Path) -> dict[str, Any]:
         if not isinstance(entry, dict) or Path(name).name != name:
             raise HbmArgumentError(f"{path}: field 'files' has a malformed entry {name!r}")
     return manifest
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:40]} is not a finite number")
+    return number
 
 
 def _write(result: Result, work: Path) -> None:
@@ -315,7 +330,8 @@ def _write(result: Result, work: Path) -> None:
             for path in sorted(work.iterdir())
         },
     }
-    with open(work / MANIFEST, "w", encoding="utf-8") as file:
+    # a file's name may hold bytes that are no UTF-8: they are written as JSON's own escapes
+    with open(work / MANIFEST, "w", encoding="utf-8", errors="backslashreplace") as file:
         json.dump(manifest, file, indent=1, ensure_ascii=False)
         file.write("\n")
         file.flush()

@@ -17,6 +17,7 @@ import numpy as np
 from hbmmodel.errors import HbmArgumentError
 from hbmmodel.result import LOST, Result, Table
 from hbmmodel.study.terms import Term, exact_terms, terms, total
+from hbmmodel.terminal import printable
 from hbmmodel.workload.attribution import time_shares
 
 __all__ = ["FIGURES", "Change", "Comparison", "Difference", "compare"]
@@ -243,7 +244,7 @@ def _result(given: object) -> Result:
 
 def _label(run: Result) -> str:
     system = run.system
-    name = os.path.basename(str(run.trace.get("name") or ""))
+    name = printable(os.path.basename(str(run.trace.get("name") or "")), 80)
     return f"{system.stacks} x {system.device.name} {system.device.variant}" + (f", {name}" if name else "")
 
 
@@ -322,7 +323,8 @@ def _time_ns(run: Result) -> Fraction:
 def _account_ns(run: Result) -> dict[str, Fraction]:
     """Time by what the data buses did, mean over pseudo-channels [ns]; together the time of the run."""
     per_tick = run.system.tick_ps / 1000 / run.system.n_pseudo_channels
-    return {cause: int(run.channels[counter].sum()) * per_tick for cause, counter in LOST.items()}
+    counted = {cause: run.channels[counter] for cause, counter in LOST.items() if counter in run.channels}
+    return {cause: int(counted[cause].sum()) * per_tick if cause in counted else Fraction(0) for cause in LOST}
 
 
 def _data_parts(first: Result, run: Result, before: Fraction, after: Fraction) -> tuple[Fraction, Fraction]:

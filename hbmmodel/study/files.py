@@ -28,7 +28,7 @@ def write_text(target: Path, text: str) -> Path:
     from hbmmodel.trace.target import replacing
 
     with replacing(os.fspath(target)) as file:
-        file.write(text.encode())
+        file.write(text.encode(errors="backslashreplace"))  # names of files may be no UTF-8
     return target
 
 

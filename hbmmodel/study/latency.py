@@ -189,7 +189,7 @@ def curve(
         Arrival rates as shares, above 0 and below 1, of the bandwidth that a pattern gets when everything is offered at
         once. At the rate 1 the queue would grow for as long as the run lasts.
     requests : int
-        Of every point.
+        Of every point, per stack: bandwidth is not of filling and draining queues.
     line_bytes : int
         What a request moves: a power of two from one burst to 4096.
     streams : int
@@ -231,7 +231,7 @@ def curve(
             raise HbmArgumentError(f"pattern is {str(pattern)[:80]!r}; choose of {', '.join(PATTERNS)}")
     shares = [check_real("read share", share, 1e-3, 1.0) for share in read_shares]
     rates = sorted(check_real("load", load, 1e-4, 0.9999) for load in loads)
-    check_whole("requests", requests, 100, 1 << 27)
+    check_whole("requests", requests, 100, (1 << 27) // system.stacks)
     burst_bytes = system.device.organisation.burst_bytes
     check_whole("line_bytes", line_bytes, burst_bytes, 4096)
     if line_bytes & (line_bytes - 1):
@@ -243,7 +243,7 @@ def curve(
         for share in dict.fromkeys(shares):
 
             def run(rate: float | None, pattern: str = pattern, share: float = share) -> tuple[Any, ...]:
-                sizes = {"requests": requests, "line_bytes": line_bytes, "streams": streams}
+                sizes = {"requests": requests * system.stacks, "line_bytes": line_bytes, "streams": streams}
                 trace = traffic(system, pattern, share, rate, **sizes, seed=seed)
                 return pattern, share, rate, *_numbers(simulate(system, trace, threads=threads))
 

@@ -106,6 +106,8 @@ def test_info_prints_and_writes_tables(
     printed = told(capsys, "info", saved, "--table", "channels")
     assert printed == run.channels.to_csv()
     assert json.loads(told(capsys, "info", saved, "--table", "energy", "--json")) == list(run.energy.rows())
+    assert told(capsys, "info", saved, "--table", "banks") == run.banks.to_csv()
+    assert told(capsys, "info", saved, "--table", "traffic_classes").startswith("traffic_class,")
     target = tmp_path / "long.parquet"
     assert "rows written to" in told(capsys, "info", saved, "--table", "long", "-o", str(target))
     assert pq.read_table(target).equals(run.long().to_arrow())

@@ -137,6 +137,18 @@ def test_markdown_escapes_names_and_keeps_tables_rectangular(one_channel: System
     assert all(len(set(counts)) == 1 for counts in tables if counts)
 
 
+@pytest.mark.parametrize("render", [render_text, render_markdown, render_html])
+def test_names_of_a_trace_can_neither_steer_a_terminal_nor_turn_the_text(
+    render: Callable[[Result], str], one_channel: System, make_raw: Make
+) -> None:
+    raw = make_raw(one_channel)
+    raw["operations"]["name"] = ["a\x1b[2Jb\u202ec\x00\u2028"] * len(raw["operations"]["name"])
+    text = render(Result.from_raw(one_channel, {"name": "t\x1b[31m" + "x" * 10_000, "format": "hbmop"}, raw, {}))
+    assert not {"\x1b", "\x00", "\u202e", "\u2028"} & set(text)
+    assert "x1b" in text and "u202e" in text
+    assert "x" * 100 not in text.split("Assumptions")[0].split("<style>")[0]
+
+
 def test_a_wide_table_is_cut_in_its_text_columns_only() -> None:
     grid = Grid(("name", "n"), (("a very long name indeed", "123"),))
     assert render_grid(grid, 12) == ["name       n", "a very~  123"]

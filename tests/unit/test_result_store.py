@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import hbmmodel as hbm
 from hbmmodel.errors import HbmArgumentError
 from hbmmodel.result import POWER_STATES, Result, Table, store
 from hbmmodel.system import System
@@ -71,6 +72,8 @@ def test_a_result_saved_before_there_were_power_states_is_read_and_reported(
     again = Result.load(folder)
     assert again.summary == summary
     assert len(again.power_states) == 0 and again.power_states.names == result.power_states.names
+    (difference,) = hbm.compare([again, result]).differences
+    assert difference.time_ns == 0 and all(term.change == 0 for term in difference.by_cause)
     for suffix in ("txt", "md", "html"):
         assert again.report(tmp_path / f"report.{suffix}").stat().st_size > 0
 
@@ -306,3 +309,78 @@ def test_a_place_without_a_result_is_told(tmp_path: Path) -> None:
         Result.load(tmp_path / "nothing")
     with pytest.raises(HbmArgumentError, match=r"has no result\.json"):
         Result.load(tmp_path)
+
+
+def change(saved: Path, name: str, make: Callable[[Any], Any]) -> None:
+    """Another table in place of the one that was written, with the checksums that it then has."""
+    import hashlib
+
+    import pyarrow.parquet as pq
+
+    path = saved / f"{name}.parquet"
+    pq.write_table(make(pq.read_table(path)), path)
+    manifest = json.loads((saved / "result.json").read_text())
+    content = path.read_bytes()
+    manifest["files"][path.name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    (saved / "result.json").write_text(json.dumps(manifest))
+
+
+def column(table: Any, name: str, value: Any) -> Any:
+    import pyarrow as pa
+
+    return table.set_column(table.column_names.index(name), name, pa.array([value] * table.num_rows))
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "message"),
+    [
+        ("channels", lambda t: t.slice(1), "rows; this system has"),
+        ("channels", lambda t: t.drop_columns(["data_ticks"]), "channels.parquet has no column 'data_ticks'"),
+        ("channels", lambda t: column(t, "n_rd", "x"), "'n_rd' does not hold numbers"),
+        ("channels", lambda t: column(t, "n_rd", -1), "'n_rd' holds values below 0"),
+        ("channels", lambda t: column(t, "stack", 1), "does not number the system's stacks"),
+        ("operations", lambda t: column(t, "name", 1.5), "'name' does not hold text"),
+        ("operations", lambda t: column(t, "end_ns", float("nan")), "'end_ns' holds values that are not finite"),
+        ("timeline", lambda t: column(t, "start_ns", 1e9), "lies before 'start_ns'"),
+        ("energy", lambda t: t.select(["stack"]), "energy.parquet has no column 'component'"),
+        ("power_states", lambda t: t.slice(1), "every power state of every stack once"),
+        ("summary", lambda t: t.drop_columns(["time_ns"]), "summary.parquet has no column 'time_ns'"),
+        ("summary", lambda t: column(t, "time_ns", "x"), "'time_ns' holds 'x', which is no number"),
+        ("summary", lambda t: column(t, "read_latency_ns_p99", None), "'read_latency_ns_p99' is empty"),
+    ],
+)
+def test_tables_that_no_run_has_are_refused_by_table_and_column(
+    saved: Path, name: str, make: Callable[[Any], Any], message: str
+) -> None:
+    change(saved, name, make)
+    with pytest.raises(HbmArgumentError, match=message):
+        Result.load(saved)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("[" * 100_000, "nested too deeply"), ('{"a": NaN}', "NaN is not a finite number"), ('{"a": 1e999}', "finite")],
+)
+def test_a_manifest_of_hostile_json_is_told_in_one_line(saved: Path, content: str, message: str) -> None:
+    (saved / "result.json").write_text(content)
+    with pytest.raises(HbmArgumentError, match=message):
+        Result.load(saved)
+    assert not store.is_result(saved)
+
+
+@pytest.mark.parametrize("told", [5, [1], {"share_of_bytes": "x"}, {"last": [1]}, {"share_of_bytes": 0.5, "last": 7}])
+def test_a_record_of_an_interruption_that_is_none_is_refused(saved: Path, told: Any) -> None:
+    edit(saved, provenance={"interrupted": told})
+    with pytest.raises(HbmArgumentError, match=r"provenance\.interrupted"):
+        Result.load(saved)
+
+
+def test_a_name_that_is_no_utf_8_survives_the_disk_and_is_reported(
+    make_result: Make, one_channel: System, tmp_path: Path
+) -> None:
+    result = make_result(one_channel)
+    name = os.fsdecode(b"a\xff.trace")
+    again = Result.load(replace(result, trace={**result.trace, "name": name}).save(tmp_path / "run"))
+    assert again.trace["name"] == name
+    for suffix in ("txt", "md", "html"):
+        assert "udcff.trace" in again.report(tmp_path / f"report.{suffix}").read_text(encoding="utf-8")

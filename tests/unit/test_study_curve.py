@@ -50,6 +50,14 @@ def test_an_idle_memory_answers_random_reads_in_the_sum_of_its_times(found: Curv
     assert found.of("random", 1.0)["row_hit_rate"][0] < 0.01 < found.of("stream", 1.0)["row_hit_rate"][0]
 
 
+def test_many_stacks_have_the_curve_of_one() -> None:
+    shape = {"patterns": ["random"], "read_shares": [1.0], "loads": [0.5], "requests": 3000}
+    device = hbm.device("HBM4_8000", channels=1)
+    one, many = (curve(hbm.System(device, stacks=n), **shape).table for n in (1, 16))
+    np.testing.assert_allclose(many["fraction_of_peak"], one["fraction_of_peak"], rtol=0.05)
+    np.testing.assert_allclose(many["load_to_use_ns_mean"], one["load_to_use_ns_mean"], rtol=0.05)
+
+
 @pytest.mark.parametrize("pattern", sorted(PATTERNS))
 def test_traffic_has_the_share_of_reads_and_the_rate_it_is_asked_for(pattern: str) -> None:
     trace = traffic(SYSTEM, pattern, 0.75, 100.0, requests=20_000, line_bytes=128)

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hbmmodel.terminal import printable
+
 __all__ = ["Figure", "axis", "label", "layout", "numbers", "packed", "scale_of_rates", "scale_of_times"]
 
 Figure = dict[str, Any]
@@ -66,7 +68,7 @@ def label(text: str, most: int = LABEL_MAX) -> str:
     '&lt;b&gt;a&lt;/b&gt;'
     """
     short = text if len(text) <= most else text[: most - 1] + "\u2026"
-    return html.escape(short.replace("\n", " "), quote=False)
+    return html.escape(printable(short), quote=False)
 
 
 def numbers(values: NDArray[Any], digits: int = 5) -> list[Any]:

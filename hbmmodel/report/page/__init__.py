@@ -21,6 +21,7 @@ from hbmmodel.report.headline import cards
 from hbmmodel.report.page.charts import Pictures, pictures
 from hbmmodel.report.palette import DARK, LIGHT, resolve
 from hbmmodel.report.units import share_text
+from hbmmodel.terminal import printable
 
 if TYPE_CHECKING:
     from hbmmodel.result import Result
@@ -81,7 +82,12 @@ def _template() -> Any:
 
     loader = jinja2.FileSystemLoader(Path(__file__).parent)
     environment = jinja2.Environment(
-        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=loader,
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=lambda value: printable(value) if type(value) is str else value,
     )
     environment.filters["share"] = share_text
     environment.filters["rectangular"] = _rectangular
