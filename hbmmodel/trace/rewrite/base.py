@@ -14,10 +14,20 @@ from hbmmodel.checks import check_whole
 from hbmmodel.errors import HbmArgumentError, HbmTraceError
 from hbmmodel.trace.expand import Operand
 from hbmmodel.trace.index import IndexArrays
-from hbmmodel.trace.records import Alloc, OpRecord, PhaseMark, Record, RecordedTrace
+from hbmmodel.trace.records import Alloc, Free, OpRecord, PhaseMark, Record, RecordedTrace
 from hbmmodel.trace.rewrite.spool import Spool
 
-__all__ = ["Pass", "RewrittenTrace", "Storages", "check_choice", "check_count", "numbered", "produced", "refuse"]
+__all__ = [
+    "Pass",
+    "RewrittenTrace",
+    "Storages",
+    "check_choice",
+    "check_count",
+    "numbered",
+    "produced",
+    "refuse",
+    "renamed",
+]
 
 
 @dataclass(frozen=True)
@@ -118,6 +128,18 @@ class _Reread(RewrittenTrace):
             kept.add(record)
             yield record
         self._kept = kept
+
+
+def renamed(record: Record, names: dict[int, int]) -> Record:
+    """A record with other storages."""
+    if isinstance(record, PhaseMark):
+        return record
+    if isinstance(record, OpRecord):
+        operands = tuple(o._replace(storage=names.get(o.storage, o.storage)) for o in record.operands)
+        return record._replace(operands=operands)
+    if isinstance(record, Free):
+        return record._replace(storage=names.get(record.storage, record.storage))
+    return record._replace(storage=names.get(record.storage, record.storage))
 
 
 class Storages:

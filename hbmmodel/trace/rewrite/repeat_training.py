@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from itertools import groupby
 
 from hbmmodel.trace.expand import Operand
-from hbmmodel.trace.records import Alloc, Free, OpRecord, PhaseMark, Record, RecordedTrace
-from hbmmodel.trace.rewrite.base import Pass, Storages, refuse
+from hbmmodel.trace.records import Alloc, Free, OpRecord, Record, RecordedTrace
+from hbmmodel.trace.rewrite.base import Pass, Storages, refuse, renamed
 from hbmmodel.trace.rewrite.owners import Owners
 
 __all__ = ["repeated_step"]
@@ -126,7 +126,7 @@ def repeated_step(trace: RecordedTrace, item: Pass, owners: Owners, layers: int)
             for record in template:
                 is_shared = isinstance(record, Alloc | Free) and record.storage not in names
                 if not is_shared or copy == order[0]:  # what is others' comes and goes once
-                    yield _named(record, names)
+                    yield renamed(record, names)
 
 
 def _placed(trace: RecordedTrace) -> Iterator[tuple[Record, int]]:
@@ -151,21 +151,10 @@ def _outside(record: Record, number: int, plan: _Plan, rest: dict[int, int]) -> 
     if isinstance(record, OpRecord) and number in owners.of_operands:
         yield _widened(record, plan, owners.of_operands[number], owners.lists[number])
         return
-    yield _named(record, rest)
+    yield renamed(record, rest)
     if isinstance(record, Free) and record.storage in plan.own:
         if record.storage not in plan.handed_on and record.storage not in plan.behind.values():
             yield from (Free(names[record.storage]) for names in plan.names[1:])
-
-
-def _named(record: Record, names: dict[int, int]) -> Record:
-    """A record with other storages."""
-    if isinstance(record, PhaseMark):
-        return record
-    if isinstance(record, OpRecord):
-        return record._replace(
-            operands=tuple(o._replace(storage=names.get(o.storage, o.storage)) for o in record.operands)
-        )
-    return record._replace(storage=names.get(record.storage, record.storage))
 
 
 def _widened(record: OpRecord, plan: _Plan, layers: list[int | None], length: int) -> OpRecord:

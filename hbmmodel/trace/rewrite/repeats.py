@@ -9,8 +9,8 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from hbmmodel.trace.records import Alloc, Free, OpRecord, PhaseMark, Record, RecordedTrace
-from hbmmodel.trace.rewrite.base import Pass, Storages, check_count, refuse
+from hbmmodel.trace.records import Alloc, Free, OpRecord, Record, RecordedTrace
+from hbmmodel.trace.rewrite.base import Pass, Storages, check_count, refuse, renamed
 from hbmmodel.trace.rewrite.layers import Layers, find_layers
 from hbmmodel.trace.rewrite.owners import find_owners
 from hbmmodel.trace.rewrite.repeat_training import repeated_step
@@ -54,7 +54,7 @@ class RepeatLayer(Pass):
             return
         template: list[Record] = []
         sizes: dict[int, int] = {}
-        renamed: dict[int, int] = {}  # of the last layer's storages, for what comes behind
+        handed_on: dict[int, int] = {}  # of the last layer's storages, for what comes behind
         begin = found.end - found.length
         number = 0
         copied = False
@@ -63,12 +63,12 @@ class RepeatLayer(Pass):
                 sizes[record.storage] = record.n_bytes
             # What is freed right behind an operation belongs to its layer.
             if number == found.end and not copied and not isinstance(record, Free):
-                renamed = yield from self._copied(_Copies(trace, found, template, sizes), found)
+                handed_on = yield from self._copied(_Copies(trace, found, template, sizes), found)
                 copied = True
             is_inside = begin <= number < found.end or (number == found.end and not copied)
             if is_inside and not (number == begin and not template and isinstance(record, Free)):
                 template.append(record)
-            yield _renamed(record, renamed)
+            yield renamed(record, handed_on)
             number += isinstance(record, OpRecord)
         if not copied:
             yield from self._copied(_Copies(trace, found, template, sizes), found)
@@ -114,21 +114,9 @@ class _Copies:
             yield Alloc(names[storage], self._sizes[storage])
         for record in self._template:
             if not isinstance(record, Alloc) or record.storage in self._made | self._own:
-                yield _renamed(record, names)
+                yield renamed(record, names)
         self._names = names
 
     def handed_on(self) -> dict[int, int]:
         """Names of what the last copy made, by those of the captured layer's."""
         return {storage: self._names[storage] for storage in self._made}
-
-
-def _renamed(record: Record, names: dict[int, int]) -> Record:
-    """A record with other storages."""
-    if isinstance(record, PhaseMark):
-        return record
-    if isinstance(record, OpRecord):
-        operands = tuple(o._replace(storage=names.get(o.storage, o.storage)) for o in record.operands)
-        return record._replace(operands=operands)
-    if isinstance(record, Free):
-        return record._replace(storage=names.get(record.storage, record.storage))
-    return record._replace(storage=names.get(record.storage, record.storage))
