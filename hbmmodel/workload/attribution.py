@@ -50,7 +50,9 @@ def time_shares(
         if not owed or there <= 0:
             continue
         given = min(1.0, there / wanted)
-        shares[spare] -= slack * (given * wanted / there)
+        # Rounding must not take more than an operation can spare.
+        least = np.minimum(shares[spare], needed[spare])
+        shares[spare] = np.maximum(shares[spare] - slack * (given * wanted / there), least)
         for i, missing in owed.items():
             shares[i] += given * missing
         owed = {} if given == 1.0 else {i: (1 - given) * missing for i, missing in owed.items()}
