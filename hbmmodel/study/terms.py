@@ -65,7 +65,7 @@ def magnitude(parts: Iterable[Fraction]) -> Fraction:
 
 
 def changes_of(before: Mapping[str, Fraction], after: Mapping[str, Fraction]) -> list[Fraction]:
-    """after - before by name; a name that one side lacks is 0 there."""
+    """After - before by name; a name that one side lacks is 0 there."""
     return [after.get(name, Fraction(0)) - before.get(name, Fraction(0)) for name in dict.fromkeys((*before, *after))]
 
 
