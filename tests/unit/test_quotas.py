@@ -160,7 +160,7 @@ def test_a_cap_holds_in_every_stretch_of_the_command_log(
     queue = controller.read_queue if kind is reads else controller.write_queue
     for pseudo_channel in (0, 1):
         at = moved["tick"][of_bulk & (moved["pseudo_channel"] == pseudo_channel)]
-        # bursts of a stretch from the i-th to the j-th, less its share of the bus, is what the slack and the queue allow
+        # bursts from the i-th to the j-th, less the share of that time: no more than the slack and the queue allow
         beyond = np.arange(len(at)) - cap * at / ticks["BL"]
         most = (beyond - np.minimum.accumulate(beyond)).max()
         assert most <= cap * mine.quota_slack_ticks / ticks["BL"] + max(1, int(queue_share * queue)) + 1e-9
