@@ -19,6 +19,7 @@ import msgspec
 from hbmmodel.checks import check_choice, check_real
 from hbmmodel.errors import HbmArgumentError
 from hbmmodel.result.summary import KEYS, Number
+from hbmmodel.terminal import printable
 
 if TYPE_CHECKING:
     from hbmmodel.result import Result
@@ -85,7 +86,7 @@ class Baseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             hbmmodel=str(result.provenance.get("version")),
             system=f"{system.stacks} x {system.device.name} {system.device.variant}",
             system_hash=system.content_hash(),
-            trace=os.path.basename(str(result.trace.get("name"))),
+            trace=printable(os.path.basename(str(result.trace.get("name")))),
             trace_hash=str(result.trace.get("hash")),
             summary={key: result.summary[key] for key in keys},
         )

@@ -53,6 +53,8 @@ def _write(path: Path, text: str) -> None:
         os.umask(mask)
         os.chmod(name, 0o666 & ~mask)
         os.replace(name, path)
-    except BaseException:
+    except BaseException as error:
         os.unlink(name)
+        if isinstance(error, OSError):
+            raise HbmArgumentError(f"{path} cannot be written: {error.strerror}; name another place") from None
         raise

@@ -16,7 +16,7 @@ import numpy as np
 
 from hbmmodel.errors import HbmArgumentError
 from hbmmodel.result import LOST, Result, Table
-from hbmmodel.study.terms import Term, exact_terms, terms, total
+from hbmmodel.study.terms import Term, changes_of, exact_terms, magnitude, terms, total
 from hbmmodel.terminal import printable
 from hbmmodel.workload.attribution import time_shares
 
@@ -293,15 +293,18 @@ def _difference(name: str, first: Result, run: Result) -> Difference:
     before, after = _account_ns(first), _account_ns(run)
     amount, rate = _data_parts(first, run, before["data"], after["data"])
     causes = [cause for cause in before if cause != "data"]
-    changes = exact_terms([amount, rate, *(after[cause] - before[cause] for cause in causes)])
+    parts = [amount, rate, *(after[cause] - before[cause] for cause in causes)]
+    sides = _sides(first, run)
+    size = max(magnitude(parts), *(magnitude(changes_of(*pair)) for pair in sides.values()), Fraction(0))
+    changes = exact_terms(parts, size)
     by_cause = tuple(
         Term(cause, float(before[cause]), float(after[cause]), change)
         for cause, change in zip(("data", *causes), (changes[0] + changes[1], *changes[2:]), strict=True)
     )
-    operations = _operations(first, run, aligned)
+    labels = {f"by_{key}": terms(*pair, size) for key, pair in sides.items()}
     energies = [_energy(one) for one in (first, run)]
     has_energy = all(len(energy) for energy in energies)
-    components = terms(*energies) if has_energy else ()
+    components = terms(energies[0], energies[1]) if has_energy else ()
     return Difference(
         name=name,
         same_work=aligned and all(same[key] for key in SAME_WORK),
@@ -312,7 +315,9 @@ def _difference(name: str, first: Result, run: Result) -> Difference:
         data_by_rate_ns=changes[1],
         energy_pj=total(components) if has_energy else None,
         by_component=components,
-        **operations,
+        by_name=labels.get("by_name", ()),
+        by_phase=labels.get("by_phase", ()),
+        by_operation=_by_operation(first, run) if aligned and sides else None,
     )
 
 
@@ -346,27 +351,30 @@ def _aligned(a: Table, b: Table) -> bool:
     return len(a) == len(b) and all(np.array_equal(a[key], b[key]) for key in ("index", "name", "phase"))
 
 
-def _operations(first: Result, run: Result, aligned: bool) -> dict[str, Any]:
-    """The parts of a `Difference` that are of operations."""
+def _sides(first: Result, run: Result) -> dict[str, tuple[dict[str, Fraction], dict[str, Fraction]]]:
+    """Time by name and by phase of operations, and outside, in both runs [ns]; empty if neither has operations."""
     if not len(first.operations) and not len(run.operations):
-        return {"by_name": (), "by_phase": (), "by_operation": None}
-    shares = [_shares_ns(one) for one in (first, run)]
-    found: dict[str, Any] = {"by_operation": None}
-    for key in ("name", "phase"):
-        sides = []
-        for one, times in zip((first, run), shares, strict=True):
+        return {}
+    found: dict[str, list[dict[str, Fraction]]] = {"name": [], "phase": []}
+    for one in (first, run):
+        times = _shares_ns(one)
+        for key, of_runs in found.items():
             sums: dict[str, Fraction] = {}
             for label, time_ns in zip(one.operations[key].tolist(), times, strict=True):
                 sums[label] = sums.get(label, Fraction(0)) + time_ns
-            sides.append({**sums, OUTSIDE: _time_ns(one) - sum(times, Fraction(0))})
-        found[f"by_{key}"] = terms(*sides)
-    if aligned:
-        outside = [_time_ns(one) - sum(times, Fraction(0)) for one, times in zip((first, run), shares, strict=True)]
-        changes = exact_terms([*(b - a for a, b in zip(*shares, strict=True)), outside[1] - outside[0]])
-        columns: dict[str, Any] = {key: run.operations[key] for key in ("index", "name", "phase")}
-        columns |= {f"{side}_ns": [float(t) for t in ts] for side, ts in zip(("before", "after"), shares, strict=True)}
-        found["by_operation"] = Table({**columns, "change_ns": changes[:-1]})
-    return found
+            # an operation may have that name too
+            outside = _time_ns(one) - sum(times, Fraction(0)) + sums.pop(OUTSIDE, Fraction(0))
+            of_runs.append({**sums, OUTSIDE: outside})
+    return {key: (of_runs[0], of_runs[1]) for key, of_runs in found.items()}
+
+
+def _by_operation(first: Result, run: Result) -> Table:
+    shares = [_shares_ns(one) for one in (first, run)]
+    outside = [_time_ns(one) - sum(times, Fraction(0)) for one, times in zip((first, run), shares, strict=True)]
+    changes = exact_terms([*(b - a for a, b in zip(*shares, strict=True)), outside[1] - outside[0]])
+    columns: dict[str, Any] = {key: run.operations[key] for key in ("index", "name", "phase")}
+    columns |= {f"{side}_ns": [float(t) for t in ts] for side, ts in zip(("before", "after"), shares, strict=True)}
+    return Table({**columns, "change_ns": changes[:-1]})
 
 
 def _shares_ns(run: Result) -> list[Fraction]:

@@ -11,7 +11,7 @@ import math
 import os
 import pickle
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ThreadPoolExecutor, wait
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -232,6 +232,9 @@ def _run_all(jobs: Iterator[tuple[int, Job]], executor: Executor | None) -> Iter
             for future in finished:
                 number, job = futures.pop(future)
                 error = future.exception()
+                if isinstance(error, BrokenExecutor):
+                    why = "a process that computed points was killed, for want of memory perhaps"
+                    error = HbmArgumentError(f"{why}; take fewer (-j), and give the same command again to go on")
                 yield number, future.result() if error is None else Point(job.values, None, told(error), job.key)
     finally:
         for future in futures:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-__all__ = ["Term", "exact_terms", "terms"]
+__all__ = ["Term", "changes_of", "exact_terms", "magnitude", "terms", "total"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +33,12 @@ class Term:
     change: float
 
 
-def exact_terms(parts: Sequence[Fraction]) -> list[float]:
+def exact_terms(parts: Sequence[Fraction], size: Fraction | None = None) -> list[float]:
     """Numbers as floats whose sum is exact in any order of adding.
 
     Every float is a multiple of one power of two, small enough that none differs from its number by more than
-    2**-51 of the sum of all magnitudes, and large enough that no partial sum rounds.
+    2**-51 of the sum of all magnitudes, and large enough that no partial sum rounds. With a common `size`, not below
+    the sum of magnitudes of any of them, several ways to split one number have the same sum.
 
     Examples
     --------
@@ -45,7 +46,7 @@ def exact_terms(parts: Sequence[Fraction]) -> list[float]:
     >>> sum(parts) == sum(reversed(parts)), abs(sum(parts) - 74 / 21) < 1e-15
     (True, True)
     """
-    size = sum(abs(part) for part in parts)
+    size = magnitude(parts) if size is None else size
     if not size:
         return [0.0] * len(parts)
     # the power of two at or below size / 2**51, in whole numbers: size may lie beyond the range of floats
@@ -58,11 +59,23 @@ def exact_terms(parts: Sequence[Fraction]) -> list[float]:
     return [math.ldexp(high - low, step) for low, high in zip(marks[:-1], marks[1:], strict=True)]
 
 
-def terms(before: Mapping[str, Fraction], after: Mapping[str, Fraction]) -> tuple[Term, ...]:
-    """The terms of a difference by name; a name that one side lacks is 0 there."""
+def magnitude(parts: Iterable[Fraction]) -> Fraction:
+    """The sum of all magnitudes."""
+    return sum((abs(part) for part in parts), Fraction(0))
+
+
+def changes_of(before: Mapping[str, Fraction], after: Mapping[str, Fraction]) -> list[Fraction]:
+    """After - before by name; a name that one side lacks is 0 there."""
+    return [after.get(name, Fraction(0)) - before.get(name, Fraction(0)) for name in dict.fromkeys((*before, *after))]
+
+
+def terms(
+    before: Mapping[str, Fraction], after: Mapping[str, Fraction], size: Fraction | None = None
+) -> tuple[Term, ...]:
+    """The terms of a difference by name; a name that one side lacks is 0 there. `size`: as of `exact_terms`."""
     names = list(dict.fromkeys((*before, *after)))
     pairs = [(before.get(name, Fraction(0)), after.get(name, Fraction(0))) for name in names]
-    changes = exact_terms([b - a for a, b in pairs])
+    changes = exact_terms(changes_of(before, after), size)
     return tuple(
         Term(name, float(a), float(b), change) for name, (a, b), change in zip(names, pairs, changes, strict=True)
     )

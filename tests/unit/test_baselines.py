@@ -87,3 +87,15 @@ def test_a_tolerance_is_a_share_of_the_baseline(old: float, share: float, tolera
 def test_a_tolerance_that_is_no_share_is_refused(tolerance: Any) -> None:
     with pytest.raises(HbmArgumentError, match="tolerance"):
         compare(baseline(a=1), baseline(a=1), tolerance)
+
+
+def test_the_name_of_a_file_that_is_no_utf_8_can_be_recorded(tmp_path: Path) -> None:
+    import os
+    from dataclasses import replace
+
+    import hbmmodel as hbm
+
+    result = hbm.simulate(hbm.System(hbm.device("HBM4_8000")), hbm.Trace.from_requests([0], [False]))
+    odd = Baseline.of(replace(result, trace={**result.trace, "name": os.fsdecode(b"a\xff.trace")}))
+    write(tmp_path / "t.hbm.json", {"run": odd})
+    assert read(tmp_path / "t.hbm.json") == {"run": odd}

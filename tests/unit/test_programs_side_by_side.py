@@ -12,7 +12,9 @@ import sim_cases as cases
 from test_borders import replay_of
 
 import hbmmodel as hbm
+from hbmmodel.commands import COLUMN_COMMANDS
 from hbmmodel.errors import HbmAddressError, HbmArgumentError, HbmPolicyError
+from hbmmodel.mapping import AddressMap
 from hbmmodel.quotas import parse_quota
 from hbmmodel.sim.closed import Loop
 from hbmmodel.sim.interrupt import Stop
@@ -138,6 +140,33 @@ def test_a_cap_is_kept_and_used_up() -> None:
     row = rows(hbm.simulate(system(bulk=quota), hbm.side_by_side({"bulk": reads(4 * MIB)})))["bulk"]
     assert 0.235 < row["fraction_of_peak"] < 0.2505
     assert row["capped_ns_mean"] == pytest.approx(row["gate_ns_mean"], rel=0.02) and row["capped_ns_mean"] > 1
+
+
+@pytest.mark.parametrize(("cap", "slack_ns", "queue_share"), [(0.3, 100.0, 1.0), (0.1, 0.0, 0.1), (0.5, 1000.0, 0.25)])
+@pytest.mark.parametrize("kind", [reads, writes])
+def test_a_cap_holds_in_every_stretch_of_the_command_log(
+    kind: Any, cap: float, slack_ns: float, queue_share: float
+) -> None:
+    mine = system(slack_ns, bulk=hbm.Quota(cap_share=cap, queue_share=queue_share))
+    both = hbm.side_by_side({"decode": reads(MIB // 8), "bulk": kind(MIB // 8)})
+    log = hbm.simulate(mine, both, command_log=True).command_log
+    assert log is not None
+    shift = both.shifts_bytes()[1]
+    names = ("stack", "channel", "pseudo_channel", "sid", "bank_group", "bank", "row", "column")
+    bulk = set(map(tuple, AddressMap(mine).decode(np.arange(shift, shift + MIB // 8, 32)).tolist()))
+    moved = log[np.isin(log["command"], list(COLUMN_COMMANDS))]
+    of_bulk = np.array([place in bulk for place in zip(*(moved[name].tolist() for name in names), strict=True)])
+    assert of_bulk.sum() == MIB // 8 // 32
+    ticks = mine.device.ticks()
+    controller = mine.controller
+    queue = controller.read_queue if kind is reads else controller.write_queue
+    for pseudo_channel in (0, 1):
+        at = moved["tick"][of_bulk & (moved["pseudo_channel"] == pseudo_channel)]
+        # bursts from the i-th to the j-th, less the share of that time: no more than the slack and the queue allow
+        beyond = np.arange(len(at)) - cap * at / ticks["BL"]
+        most = (beyond - np.minimum.accumulate(beyond)).max()
+        assert most <= cap * mine.quota_slack_ticks / ticks["BL"] + max(1, int(queue_share * queue)) + 1e-9
+        assert len(at) * ticks["BL"] > 0.7 * cap * (at[-1] - at[0])  # and not much less than the cap
 
 
 def test_a_reserved_share_is_given_beside_a_program_of_higher_priority() -> None:

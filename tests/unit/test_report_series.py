@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import hbmmodel as hbm
 from hbmmodel.report import series
+from hbmmodel.report.figures import latency_figure
 from hbmmodel.report.series import OTHERS, spread
 from hbmmodel.report.series.layers import LAYERS_MAX
 from hbmmodel.report.series.maps import CELLS_MAX
@@ -125,6 +126,24 @@ def test_the_tail_falls_from_all_reads_and_agrees_with_the_histogram(traffic: Re
         above = traffic.histogram.counts[lows > latency].sum()
         assert share == pytest.approx(above / traffic.histogram.n)
     assert tail.marks["median"] <= tail.marks["99 %"] <= tail.marks["99.9 %"] <= tail.marks["max"]
+
+
+def test_reads_that_a_write_queue_answers_at_once_are_drawn_on_a_logarithmic_axis() -> None:
+    plt = pytest.importorskip("matplotlib.pyplot")
+    system = System(hbm.device("HBM4_8000", channels=1))
+    for reads in ([0], [0, 4096, 8192], [0] * 30):
+        trace = hbm.Trace.from_requests([0, *reads], [True] + [False] * len(reads), time_ps=[0] * (len(reads) + 1))
+        result = hbm.simulate(system, trace)
+        assert result.histogram.counts[0] > 0
+        tail = series.latency_tail(result)
+        assert tail is not None
+        assert (tail.latency_ns > 0).all() and (np.diff(tail.latency_ns) > 0).all()
+        assert tail.share_above[0] == 1.0 and (np.diff(tail.share_above) < 0).all()
+        low, high = latency_figure(tail)["layout"]["xaxis"]["range"]
+        assert np.isfinite([low, high]).all() and low < high
+        axes = result.plot.latency()
+        assert 0 < axes.get_xlim()[0] < axes.get_xlim()[1]
+        plt.close(axes.figure)
 
 
 def test_maps_hold_what_the_tables_hold(traffic: Result) -> None:

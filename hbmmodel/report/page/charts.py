@@ -98,7 +98,10 @@ def _bandwidth(result: Result, layers: tuple[_Stacked, ...]) -> Pictures:
         )
         for found in layers
     )
-    dealt = "An operation's bytes are dealt evenly over its time; reads and writes are as they were counted."
+    dealt = (
+        "An operation's bytes are dealt evenly over its time, by which operations that overlap may add up to more than "
+        "the peak; reads and writes are as they were counted."
+    )
     return Pictures(charts, dealt if len(charts) > 1 else "")
 
 

@@ -26,7 +26,7 @@ class LatencyTail:
     Attributes
     ----------
     latency_ns : float64 array, shape (n,)
-        Ascending; the largest latency of a bucket.
+        Ascending and above 0; the largest latency of a bucket.
     share_above : float64 array, shape (n,)
         Reads that took longer, of all reads; descending and above 0: the slowest read itself has no place on a
         logarithmic axis.
@@ -59,11 +59,13 @@ def latency_tail(result: Result) -> LatencyTail | None:
     used = np.flatnonzero(counts)
     tick_ns = float(result.system.tick_ps / 1000)
     most = float(s["read_latency_ns_max"] or 0.0)
-    latency = np.minimum((histogram.edges[used + 1] - 1) * tick_ns, most)
+    # reads that a write queue answered at once took 0 ticks, which have no place on a logarithmic axis either
+    latency = np.maximum(np.minimum((histogram.edges[used + 1] - 1) * tick_ns, most), 0.5 * tick_ns)
     above = histogram.n - np.cumsum(counts[used])
     share = above / histogram.n
     # one point before the first bucket, where all reads still take longer; the last has none above it
-    latency = np.concatenate([[max(float(histogram.edges[used[0]]) - 1, 0.5) * tick_ns], latency[:-1]])
+    lowest = int(histogram.edges[used[0]])
+    latency = np.concatenate([[max(lowest - 1, 0.5 if lowest else 0.25) * tick_ns], latency[:-1]])
     share = np.concatenate([[1.0], share[:-1]])
     if len(latency) > POINTS_MAX:
         kept = np.unique(np.linspace(0, len(latency) - 1, POINTS_MAX).round().astype(np.int64))
