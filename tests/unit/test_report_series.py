@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import hbmmodel as hbm
 from hbmmodel.report import series
+from hbmmodel.report.figures import latency_figure
 from hbmmodel.report.series import OTHERS, spread
 from hbmmodel.report.series.layers import LAYERS_MAX
 from hbmmodel.report.series.maps import CELLS_MAX
@@ -125,6 +126,24 @@ def test_the_tail_falls_from_all_reads_and_agrees_with_the_histogram(traffic: Re
         above = traffic.histogram.counts[lows > latency].sum()
         assert share == pytest.approx(above / traffic.histogram.n)
     assert tail.marks["median"] <= tail.marks["99 %"] <= tail.marks["99.9 %"] <= tail.marks["max"]
+
+
+@pytest.mark.parametrize("n_far", [0, 1, 5000])
+def test_reads_that_a_write_queue_answers_at_once_have_no_place_on_a_logarithmic_axis(n_far: int) -> None:
+    near = np.tile(np.arange(8) * 32, 64)
+    address = np.concatenate([near, near, (1 << 20) + np.arange(n_far) * 4096])
+    is_write = np.concatenate([np.ones(512, bool), np.zeros(512 + n_far, bool)])
+    result = hbm.simulate(cases.small(), hbm.Trace.from_requests(address, is_write), request_bytes=32)
+    at_once = int(result.histogram.counts[0])
+    assert at_once > 0
+    tail = series.latency_tail(result)
+    if n_far == 0 and at_once == result.histogram.n:
+        assert tail is None
+        return
+    assert tail is not None
+    assert tail.share_above[0] == pytest.approx(1 - at_once / result.histogram.n)
+    assert (np.diff(tail.latency_ns) > 0).all() and tail.latency_ns[0] > 0
+    assert np.isfinite(latency_figure(tail)["layout"]["xaxis"]["range"]).all()
 
 
 def test_maps_hold_what_the_tables_hold(traffic: Result) -> None:
