@@ -118,7 +118,8 @@ def latency(tail: LatencyTail, ax: Axes | None) -> Axes:
         ax.plot(at, share, "o", color=resolve("@c8"), markersize=5)
         ax.annotate(name, (at, share), xytext=(6, 4), textcoords="offset points", fontsize="small")
     ax.set(xscale="log", yscale="log", xlabel=f"read latency, controller to data, {unit}")
-    ax.set(ylabel="share of reads that took longer", xlim=(0.8 * tail.begin_ns / scale, 1.2 * tail.marks["max"] / scale))
+    ends = (0.8 * tail.begin_ns / scale, 1.2 * tail.marks["max"] / scale)
+    ax.set(ylabel="share of reads that took longer", xlim=ends)
     ax.grid(color=resolve("@grid"))
     return ax
 
