@@ -113,6 +113,7 @@ def latency_figure(tail: LatencyTail) -> Figure:
                 "y": [share for _, _, share in tail.points],
                 "text": [name for name, _, _ in tail.points],
                 "textposition": "top right",
+                "cliponaxis": False,
                 "marker": {"color": "@c8", "size": 9, "line": {"color": "@surface", "width": 2}},
                 "hovertemplate": f"%{{text}}: %{{x:.4g}} {unit}<extra></extra>",
             },

@@ -80,7 +80,10 @@ def _bandwidth(result: Result) -> Pictures:
         if layers is not None and len(layers.names):
             alt = f"Bandwidth over time, {name}: {', '.join(layers.names)}, under the peak of {peak:.6g} GB/s."
             charts.append(Chart(f"bandwidth-{key}", name, alt, bandwidth_figure(layers, peak)))
-    dealt = "An operation's bytes are dealt evenly over its time; reads and writes are as they were counted."
+    dealt = (
+        "An operation's bytes are dealt evenly over its time, which ends when its last read is done and its last write "
+        "is in a queue: short ones that write may stand above the peak. Reads and writes are as they were counted."
+    )
     return Pictures(tuple(charts), dealt if len(charts) > 1 else "")
 
 
