@@ -201,6 +201,10 @@ def command(
     )
     if output is not None:
         result.save(output)
+    from hbmmodel.report.content import size_doubt
+
+    if not quiet and (doubt := size_doubt(result)):
+        click.echo(f"hbmmodel: note: {doubt}", err=True)
     if as_json:
         echo_json(
             {

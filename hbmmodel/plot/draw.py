@@ -110,17 +110,16 @@ def states(layers: Layers, ax: Axes | None) -> Axes:
 def latency(tail: LatencyTail, ax: Axes | None) -> Axes:
     """The tail with its percentiles."""
     ax = _axes(ax)
-    scale, unit = scale_of_times(float(tail.latency_ns[0]))
-    most = max(tail.marks["max"], float(tail.latency_ns[-1]))
-    x = np.append(tail.latency_ns, most) / scale
+    scale, unit = scale_of_times(tail.begin_ns)
+    x = np.append(tail.latency_ns, tail.marks["max"]) / scale
     ax.step(x, np.append(tail.share_above, tail.share_above[-1:]), where="post", color=resolve("@c1"))
     for name, value, share in tail.points:
         at = value / scale
         ax.plot(at, share, "o", color=resolve("@c8"), markersize=5)
         ax.annotate(name, (at, share), xytext=(6, 4), textcoords="offset points", fontsize="small")
-    first = float(tail.latency_ns[np.flatnonzero(tail.share_above > 0.999)[-1]])
     ax.set(xscale="log", yscale="log", xlabel=f"read latency, controller to data, {unit}")
-    ax.set(ylabel="share of reads that took longer", xlim=(0.8 * first / scale, 1.2 * most / scale))
+    ends = (0.8 * tail.begin_ns / scale, 1.2 * tail.marks["max"] / scale)
+    ax.set(ylabel="share of reads that took longer", xlim=ends)
     ax.grid(color=resolve("@grid"))
     return ax
 

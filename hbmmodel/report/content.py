@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -151,7 +151,7 @@ def _headline(result: Result) -> tuple[str, ...]:
     sentences = [first]
     if causes:
         largest = " and ".join(f"{CAUSES[cause]} ({share_text(share)})" for share, cause in causes[:2])
-        sentences.append(f"Most of the rest went to {largest}.")
+        sentences.append(f"Most of the rest: {largest}.")
     if s["read_fraction"] is not None:
         sentences.append(f"Reads are {share_text(s['read_fraction'])} of the bytes.")
     return tuple(sentences)
@@ -263,6 +263,15 @@ def _rows(result: Result) -> Section:
     return Section("Rows and commands", tuple(sentences), grid=grid, key="rows")
 
 
+def _energy_set(model: dict[str, Any]) -> str:
+    """Which set, how it was chosen, and its title, which may say that it is the recommended one already."""
+    chosen, title = str(model.get("chosen", "-")), str(model.get("title", "-"))
+    name, _, how = chosen.partition(", ")
+    if how.startswith("recommended for ") and title.startswith("Recommended for "):
+        return f"Energy set {name}, {title[0].lower()}{title[1:]}."
+    return f"Energy set {chosen}: {title}."
+
+
 def _energy(result: Result) -> Section | None:
     table, s, model = result.energy, result.summary, result.energy_model
     total = float(table["pj"].sum())
@@ -286,7 +295,7 @@ def _energy(result: Result) -> Section | None:
 
     sentences = (
         f"{span(s['energy_pj_per_bit'], 'pJ/bit')}, {span(s['power_w_mean'], 'W')} on average.",
-        f"Energy set {model.get('chosen', '-')}: {model.get('title', '-')}.",
+        _energy_set(model),
         f"Toggle rate {model.get('toggle_rate')}, DBI on the pins {'on' if model.get('dbi') else 'off'}, leakage at "
         f"{model.get('temperature_c', float('nan')):.1f} deg C. Spans take every value at the same end "
         "(hbmmodel energy show says where each is from).",
@@ -408,6 +417,18 @@ def _operations(result: Result) -> Section | None:
     )
 
 
+def size_doubt(result: Result) -> str | None:
+    """A sentence for traces without sizes whose requests look longer than the burst that each was taken for."""
+    alignment = result.trace.get("address_alignment_bytes")
+    if alignment is None or alignment < SIZE_DOUBT_BYTES:
+        return None
+    return (
+        f"Every address is a multiple of {alignment}, and the trace gives no sizes: each request was taken as one "
+        f"burst of {result.system.device.organisation.burst_bytes} bytes. If they are longer, say so (request_bytes, "
+        "--request-bytes)."
+    )
+
+
 def _assumptions(result: Result) -> Section:
     system, s = result.system, result.summary
     c = system.controller
@@ -421,13 +442,8 @@ def _assumptions(result: Result) -> Section:
         sentences.append(f"Trace mode {result.trace['mode']}.")
     if result.trace.get("order") and result.trace.get("kind") == "operations":
         sentences.append(f"Operands interleaved by {result.trace['order']}.")
-    alignment = result.trace.get("address_alignment_bytes")
-    if alignment is not None and alignment >= SIZE_DOUBT_BYTES:
-        sentences.append(
-            f"Every address is a multiple of {alignment}, and the trace gives no sizes: each request was taken as one "
-            f"burst of {system.device.organisation.burst_bytes} bytes. If they are longer, say so (request_bytes, "
-            "--request-bytes)."
-        )
+    if doubt := size_doubt(result):
+        sentences.append(doubt)
     if system.refresh_multiplier != 1.0:
         sentences.append(f"Refresh interval x {system.refresh_multiplier:g}, as for a hot device.")
     if c.refresh == "none":

@@ -136,9 +136,9 @@ def simulate(
     from hbmmodel.trace import OpTrace, RequestTrace
 
     if not isinstance(system, System):
-        raise HbmArgumentError(f"system must be a System, not {system!r}")
+        raise HbmArgumentError(_not_a("system must be a System, as System(hbm.device(NAME)) makes", system))
     if not isinstance(trace, OpTrace | RequestTrace):
-        raise HbmArgumentError(f"trace must be a Trace, as read_trace or Trace.from_requests gives, not {trace!r}")
+        raise HbmArgumentError(_not_a("trace must be a Trace, as read_trace or Trace.from_requests gives", trace))
     operations = isinstance(trace, OpTrace)
     if mode is None:
         mode = "closed" if operations else ("paced" if trace.timed else "asap")
@@ -258,3 +258,9 @@ def _epoch_ticks(epoch_ns: float | None, system: System) -> int:
     if not 0 < length_ns <= 1e12:
         raise HbmArgumentError(f"epoch_ns is {epoch_ns!r}; it must be a number above 0 and at most 1e12")
     return max(2, round(Fraction(length_ns) * 1000 / system.tick_ps))
+
+
+def _not_a(what: str, got: object) -> str:
+    """A sentence that is not buried under the whole of a large object."""
+    text = repr(got)
+    return f"{what}, not {text if len(text) <= 80 else 'a ' + type(got).__name__}"

@@ -118,6 +118,8 @@ def _by_records(name: str, head: bytes, whole: bool) -> str:
         raise _ambiguous(name, number, first, found)
     if not found and b"\0" in head:
         raise _binary(name, head)
+    if not found and name.endswith(".py"):
+        raise trace_error(name, "a program is no trace", remedy="run it with hbm.capture around what it does")
     if not found:
         raise trace_error(name, "fits no known format", line=number, got=first, remedy=_REMEDY)
     if found[0] == Stl.name:

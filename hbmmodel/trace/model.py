@@ -55,6 +55,8 @@ class Trace(abc.ABC):
     Examples
     --------
     >>> trace = Trace.from_requests([0, 64, 128], [False, False, True])
+    >>> trace
+    <ArrayRequests '<requests>': 3 requests, memory>
     >>> trace.kind, trace.timed, trace.known_records
     ('requests', False, 3)
     """
@@ -63,6 +65,10 @@ class Trace(abc.ABC):
     name: str
     format: str
     timed: bool = False
+
+    def __repr__(self) -> str:
+        n: int | None = getattr(self, "known_records", None)
+        return f"<{type(self).__name__} {self.name!r}: {'' if n is None else f'{n} '}{self.kind}, {self.format}>"
 
     @property
     def notes(self) -> tuple[str, ...]:

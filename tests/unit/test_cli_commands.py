@@ -551,3 +551,15 @@ def test_a_place_without_permission_is_named(
 ) -> None:
     tmp_path.chmod(0o500)
     assert "cannot be written" in fails(capsys, "run", "t", "-o", str(tmp_path / "out"))
+
+
+@pytest.mark.parametrize("sized", [(), ("--request-bytes", "64")])
+def test_a_trace_without_sizes_raises_the_doubt_beside_the_numbers(
+    sized: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "app.trace"
+    path.write_text("".join(f"0x{64 * i:X} READ {i}\n" for i in range(64)), encoding="utf-8")
+    assert run_cli(["run", str(path), *sized]) == 0
+    doubted = capsys.readouterr().err
+    assert ("hbmmodel: note: Every address is a multiple of 64" in doubted) == (not sized)
+    assert ("--request-bytes" in doubted) == (not sized)

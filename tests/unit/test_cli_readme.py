@@ -25,6 +25,11 @@ def test_the_python_examples_name_what_exists() -> None:
         assert set(re.findall(r's\["(\w+)"\]', example)) <= set(KEYS)
 
 
+def test_its_first_screen_says_how_to_set_up_and_test() -> None:
+    top = "\n".join(README.splitlines()[:20])
+    assert "make demo" in top and "make test" in top
+
+
 def test_every_command_is_in_the_readme_and_every_option_there_exists() -> None:
     rows = [row for row in README.splitlines() if row.startswith("| `hbmmodel ")]
     named = {match for row in rows for match in re.findall(r"hbmmodel ([a-z]+)", row)}

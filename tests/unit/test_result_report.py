@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import hbmmodel as hbm
 from hbmmodel.errors import HbmArgumentError
 from hbmmodel.report import print_text, render_html, render_markdown, render_text
 from hbmmodel.report.content import CAUSES, HALF_BUCKET, Grid
@@ -91,6 +92,14 @@ def test_aligned_requests_without_sizes_raise_a_doubt(
         "burst of 32 bytes. If they are longer, say so (request_bytes, --request-bytes)."
     )
     assert (doubt in text) == doubted
+
+
+def test_a_set_of_energies_is_called_recommended_once(one_channel: System) -> None:
+    trace = hbm.Trace.from_requests([0], [False])
+    told = " ".join(render_text(hbm.simulate(one_channel, trace)).split())
+    assert "Energy set HBM4_RECOMMENDED, recommended for HBM4: the HBM3E set" in told
+    other = hbm.System(one_channel.device, energy="HBM3E_RECOMMENDED")
+    assert "Energy set HBM3E_RECOMMENDED" in " ".join(render_text(hbm.simulate(other, trace)).split())
 
 
 def test_operations_say_how_their_operands_took_turns(one_channel: System, make_raw: Make) -> None:

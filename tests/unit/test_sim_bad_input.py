@@ -61,6 +61,13 @@ def test_what_is_no_system_is_refused(system: Any) -> None:
     refused(HbmArgumentError, "system must be a System", system, REQUESTS)
 
 
+def test_a_device_in_place_of_a_system_is_named_but_not_printed_whole() -> None:
+    told = "system must be a System, as System(hbm.device(NAME)) makes, not a Device"
+    with pytest.raises(HbmArgumentError) as caught:
+        simulate(hbm.device("HBM4_8000"), REQUESTS)  # type: ignore[arg-type]
+    assert str(caught.value) == told
+
+
 @pytest.mark.parametrize("trace", [None, "step.hbmop.jsonl.gz", [0, 64], np.zeros(3)], ids=type)
 def test_what_is_no_trace_is_refused(trace: Any) -> None:
     refused(HbmArgumentError, "trace must be a Trace, as read_trace", cases.small(), trace)

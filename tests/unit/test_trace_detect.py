@@ -83,6 +83,13 @@ def test_what_cannot_be_recognised(tmp_path: Path, text: bytes, message: str) ->
     assert "\n" not in str(caught.value)
 
 
+def test_a_program_is_told_to_be_captured(tmp_path: Path) -> None:
+    path = tmp_path / "train.py"
+    path.write_text("import torch\n", encoding="utf-8")
+    with pytest.raises(HbmTraceError, match=r"train\.py: a program is no trace; run it with hbm\.capture"):
+        read_trace(path)
+
+
 def test_a_header_longer_than_the_window_is_still_a_capture(tmp_path: Path) -> None:
     path = tmp_path / "x"
     path.write_text('{"hbmop": 1, "note": "' + "x" * 200_000 + '"}\n["P", "x", 0]\n')

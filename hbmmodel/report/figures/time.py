@@ -89,10 +89,9 @@ def states_figure(layers: Layers) -> Figure:
 
 def latency_figure(tail: LatencyTail) -> Figure:
     """Share of reads that took longer, on two logarithmic axes, with the percentiles of the summary."""
-    scale, unit = scale_of_times(float(tail.latency_ns[0]))
-    most = max(tail.marks.get("max", 0.0), float(tail.latency_ns[-1]))
-    # the few reads that a write queue answered at once would stretch the axis over decades of nothing
-    first = float(tail.latency_ns[np.flatnonzero(tail.share_above > 0.999)[-1]]) / scale
+    scale, unit = scale_of_times(tail.begin_ns)
+    most = float(tail.marks.get("max", tail.latency_ns[-1]))
+    first = tail.begin_ns / scale
     floor = min(-1.0, float(np.log10(0.6 * tail.share_above[-1])))
     ends = [float(np.log10(0.8 * first)), float(np.log10(1.2 * most / scale))]
     return {
@@ -114,6 +113,7 @@ def latency_figure(tail: LatencyTail) -> Figure:
                 "y": [share for _, _, share in tail.points],
                 "text": [name for name, _, _ in tail.points],
                 "textposition": "top right",
+                "cliponaxis": False,
                 "marker": {"color": "@c8", "size": 9, "line": {"color": "@surface", "width": 2}},
                 "hovertemplate": f"%{{text}}: %{{x:.4g}} {unit}<extra></extra>",
             },

@@ -99,8 +99,9 @@ def _bandwidth(result: Result, layers: tuple[_Stacked, ...]) -> Pictures:
         for found in layers
     )
     dealt = (
-        "An operation's bytes are dealt evenly over its time, by which operations that overlap may add up to more than "
-        "the peak; reads and writes are as they were counted."
+        "An operation's bytes are dealt evenly over its time, which ends when its last read is done and its last write "
+        "is in a queue: short ones that write, and several that overlap, may stand above the peak. Reads and writes "
+        "are as they were counted."
     )
     return Pictures(charts, dealt if len(charts) > 1 else "")
 

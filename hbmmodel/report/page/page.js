@@ -19,6 +19,8 @@
 
   const config = {
     displaylogo: false, responsive: true, showTips: false,
+    // where nothing can hover, Plotly would show its buttons always, on top of the legend
+    displayModeBar: window.matchMedia("(hover: none)").matches ? false : "hover",
     modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
   };
 
