@@ -23,17 +23,18 @@ HBM_INLINE void count_quiet(hbm_pc_t *pc, hbm_tick_t t)
     r->acts_seen = pc->counters.n_act;
 }
 
-/* No bank was used since `rest` before the last round began: that round took the banks in the order of the next ones. */
-static bool order_repeats(const hbm_channel_t *self, const hbm_pc_t *pc)
+/* No bank was used since `rest` before the last round began: none is busy but with refreshes, and that round took them in the
+ * order of the next ones. */
+static bool long_unused(const hbm_channel_t *self, const hbm_pc_t *pc)
 {
     const hbm_refresh_state_t *r = &pc->refresh;
     const hbm_tick_t before = self->now - r->rest - (round_commands(self) + 1) * r->interval;
-    bool repeats = true;
+    bool unused = true;
 
     for (int b = 0; b < self->device->banks; b++) {
-        repeats &= pc->last_use[b] <= before;
+        unused &= pc->last_use[b] <= before;
     }
-    return repeats || !self->policies->refresh->per_bank;
+    return unused;
 }
 
 /* The pseudo-channel is in the middle of a steady stretch of refreshes and has nothing else before `horizon`. */
@@ -43,7 +44,7 @@ static bool is_steady(const hbm_channel_t *self, const hbm_pc_t *pc, hbm_tick_t 
 
     return r->streak > round_commands(self) && r->owed == 0 && r->target == HBM_REFRESH_NO_TARGET && !r->pending &&
            pc->open == 0 && hbm_pc_idle(pc) &&
-           hbm_pc_next_arrival(pc) >= horizon && order_repeats(self, pc);
+           hbm_pc_next_arrival(pc) >= horizon && long_unused(self, pc);
 }
 
 static void move_on(hbm_tick_t *at, hbm_tick_t by) { *at += *at > HBM_LONG_AGO / 2 ? by : 0; }
