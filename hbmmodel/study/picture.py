@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hbmmodel.errors import HbmArgumentError
+from hbmmodel.terminal import printable
 
 if TYPE_CHECKING:
     from hbmmodel.study.latency import Curves
@@ -49,6 +50,11 @@ def save_figure(figure: Any, path: str | os.PathLike[str]) -> Path:
     return target
 
 
+def _plain(text: str) -> str:
+    """A name as matplotlib shows it: a dollar does not begin a formula, nor does a line hide what begins with it."""
+    return printable(text, 46).replace("$", r"\$").lstrip("_")
+
+
 def _times(factor: float, value: Any) -> Any:
     return factor * value
 
@@ -63,7 +69,7 @@ def draw_curves(curves: Curves) -> Any:
     table, system = curves.table, curves.system
     patterns = list(dict.fromkeys(table["pattern"].tolist()))
     figure, panels = new_figure(5.2 * len(patterns) + 0.4, 4.6, len(patterns))
-    device = f"{system.device.name} {system.device.variant}".strip()
+    device = _plain(f"{system.device.name} {system.device.variant}".strip())
     figure.suptitle(f"{system.stacks} x {device}: latency of reads under load")
     for axes, pattern in zip(panels, patterns, strict=True):
         mine = table.take(table["pattern"] == pattern)
@@ -137,11 +143,11 @@ def draw_roofline(found: Roofline) -> Any:
             axes.plot(x, y, marker, ms=5, color="0.35", mfc="none")
             for p in _apart(sorted(single, key=lambda p: -p["time_ns"])):
                 where = (p["flops_per_byte"], p["flops_per_s"])
-                axes.annotate(p["name"], where, xytext=(7, -11), textcoords="offset points", fontsize=8)
+                axes.annotate(_plain(p["name"]), where, xytext=(7, -11), textcoords="offset points", fontsize=8)
         whole = [p for p in mine if not p["name"]]
         x, y = ([p[key] for p in whole] for key in ("flops_per_byte", "flops_per_s"))
-        axes.plot(x, y, marker, ms=10, color="black", label=run)
-    device = f"{system.device.name} {system.device.variant}".strip()
+        axes.plot(x, y, marker, ms=10, color="black", label=_plain(run))
+    device = _plain(f"{system.device.name} {system.device.variant}".strip())
     axes.set(xscale="log", yscale="log", xlim=(low, high), title=f"{system.stacks} x {device}: roofline")
     axes.set(xlabel="FLOPs per byte of memory traffic", ylabel="FLOP/s, if memory is all that takes time")
     axes.grid(alpha=0.25, which="major")

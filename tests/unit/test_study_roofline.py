@@ -126,6 +126,11 @@ def test_files_and_pictures(found: Roofline, tmp_path: Path) -> None:
     draw_roofline(replace(found, flops_per_s=None, points=found.points.head(0)))
 
 
+def test_names_are_no_formulas_in_a_picture(decoded: Result, tmp_path: Path) -> None:
+    found = roofline(SYSTEM, runs={"$\\frac{$": decoded}, **SMALL)
+    assert found.save(tmp_path / "r.png").stat().st_size > 0
+
+
 def test_the_command_takes_the_system_of_the_run(
     decoded: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

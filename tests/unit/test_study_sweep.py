@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -291,3 +291,20 @@ def test_the_command_tells_what_an_interrupt_left(
     assert run_cli(["sweep", trace_file, "--axis", "stacks=1,2,3", "-o", "s"]) == 130
     assert "finished points are kept in s" in capsys.readouterr().err
     assert len(Study.load("s").points) == 1
+
+
+class Killed(ThreadPoolExecutor):
+    """Workers that die with their first point."""
+
+    def submit(self, *_: Any, **__: Any) -> Future[Any]:  # type: ignore[override]
+        future: Future[Any] = Future()
+        future.set_exception(BrokenExecutor("A process in the process pool was terminated abruptly"))
+        return future
+
+
+def test_a_worker_that_was_killed_is_told_with_what_to_do() -> None:
+    trace = hbm.Trace.from_requests([0], [False])
+    with Killed(1) as executor:
+        found = hbm.sweep(hbm.System(hbm.device("HBM4_8000")), trace, {"read_queue": [8, 16]}, executor=executor)
+    assert [point.summary for point in found.points] == [None, None]
+    assert all("was killed" in str(point.error) and "fewer" in str(point.error) for point in found.points)
