@@ -524,7 +524,10 @@ class System:
             return kind(value)
 
         try:
-            return msgspec.convert(dict(content), cls, dec_hook=exact)
+            made = msgspec.convert(dict(content), cls, dec_hook=exact)
+            # fields that a dict of an older version lacks are defaults of the class until an instance is made of them
+            parts = {name: dataclasses.replace(getattr(made, name)) for name in ("controller", "cooling")}
+            return dataclasses.replace(made, **parts)
         except (msgspec.ValidationError, ZeroDivisionError) as error:
             raise HbmArgumentError(f"system: {error}") from None
 

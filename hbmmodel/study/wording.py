@@ -92,7 +92,8 @@ def _figures(found: Comparison) -> Section:
         key, values = row["metric"], [row[name] for name in found.names]
         if all(value != value for value in values):
             continue
-        ratios = [f"x {value / values[0]:.4g}" if values[0] and value == value else "-" for value in values[1:]]
+        first = values[0] if values[0] == values[0] else 0.0
+        ratios = [f"x {value / first:.4g}" if first and value == value else "-" for value in values[1:]]
         cells = [_value(key, values[0])]
         for value, ratio in zip(values[1:], ratios, strict=True):
             cells += [_value(key, value), ratio]

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 import hbmmodel as hbm
 from hbmmodel.errors import HbmArgumentError
 from hbmmodel.result import Result
+from hbmmodel.result.energy import no_energy
 from hbmmodel.study import Term
 from hbmmodel.study.terms import exact_terms
 from hbmmodel.trace import Access, Operation
@@ -102,6 +103,20 @@ def test_every_difference_is_exactly_the_sum_of_its_terms(
     assert back.data_by_rate_ns == pytest.approx(-d.data_by_rate_ns, abs=1e-9 * sum(times))
     for term in d.by_cause:
         assert next(t for t in back.by_cause if t.name == term.name).before == term.after
+
+
+def test_a_result_of_a_version_without_energy_is_compared_in_time(runs: dict[str, Result]) -> None:
+    written = runs["new"].system.to_dict()
+    del written["energy"], written["dbi"], written["controller"]["power"]
+    summary = {k: None if "energy" in k or "power" in k else v for k, v in runs["new"].summary.items()}
+    system = hbm.System.from_dict(written)
+    assert system == runs["new"].system and system.to_dict() == runs["new"].system.to_dict()
+    older = replace(runs["new"], system=system, summary=summary, energy=no_energy(), energy_model={})
+    found = hbm.compare([older, runs["new"]])
+    (difference,) = found.differences
+    assert difference.energy_pj is None and difference.by_component == () and difference.time_ns == 0
+    assert "HBM4_RECOMMENDED" in found.text() and "nan" not in found.text()
+    assert json.dumps(found.to_dict(), allow_nan=False)
 
 
 def test_an_operation_called_like_the_rest_takes_nothing_from_it() -> None:
