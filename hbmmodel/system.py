@@ -509,7 +509,7 @@ class System:
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> System:
-        """Inverse of `to_dict`.
+        """Inverse of `to_dict`; fields that a dict of an older version lacks have their defaults.
 
         Raises
         ------
@@ -519,21 +519,18 @@ class System:
         import msgspec
 
         def exact(kind: type, value: object) -> object:
-            if not isinstance(value, str):
-                raise ValueError(f"an exact number is a string such as '625/2', not {value!r}")
-            return kind(value)
+            if isinstance(value, str):
+                return kind(value)
+            raise ValueError(f"an exact number is a string such as '625/2', not {value!r}")
 
         try:
             made = msgspec.convert(dict(content), cls, dec_hook=exact)
-            # fields that a dict of an older version lacks are defaults of the class until an instance is made of them
-            parts = {name: dataclasses.replace(getattr(made, name)) for name in ("controller", "cooling")}
-            return dataclasses.replace(made, **parts)
         except (msgspec.ValidationError, ZeroDivisionError) as error:
             raise HbmArgumentError(f"system: {error}") from None
+        return dataclasses.replace(made, controller=dataclasses.replace(made.controller))
 
     def content_hash(self) -> str:
-        """SHA-256 of everything that can influence a result, in hexadecimal; defaults and their values are
-        the same.
+        """SHA-256 of everything that can influence a result, in hexadecimal; defaults and their values are the same.
 
         Examples
         --------
