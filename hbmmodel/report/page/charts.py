@@ -100,8 +100,8 @@ def _bandwidth(result: Result, layers: tuple[_Stacked, ...]) -> Pictures:
     )
     dealt = (
         "An operation's bytes are dealt evenly over its time, which ends when its last read is done and its last write "
-        "is in a queue: short ones that write, and several that overlap, may stand above the peak. Reads and writes "
-        "are as they were counted."
+        "is in a queue. They did not move that evenly, so the layers of operations that overlap, or that are short and "
+        "write, may stand above the peak. Reads and writes are as they were counted, and never do."
     )
     return Pictures(charts, dealt if len(charts) > 1 else "")
 
