@@ -62,9 +62,9 @@ def _consistent(ticks: dict[str, int]) -> dict[str, int]:
         ("CCDR", ("CCDS",)),
         ("RRDL", ("RRDS",)),
         ("WTRL", ("WTRS",)),
-        ("RFCpb", ("RP",)),
+        ("RFCpb", ("RP", "RREFD")),
         ("RFCab", ("RP",)),
-        ("RFMpb", ("RP",)),
+        ("RFMpb", ("RP", "RREFD")),
         ("RFMab", ("RP",)),
     ):
         ticks[field] = max(ticks[field], *(ticks[floor] for floor in floors))
