@@ -229,5 +229,5 @@ def test_a_process_that_is_interrupted_twice_leaves_nothing(tmp_path: Path) -> N
     assert "Traceback" not in err
     if list(tmp_path.iterdir()) == []:
         assert code == 130 and out == "" and "nothing written" in err
-    else:  # all that was in flight had ended in between, and was saved; the second one came to a program that was leaving
+    else:  # all that was in flight had ended and was saved: the second one came to a program that was leaving
         assert code in (130, -signal.SIGINT) and Result.load(tmp_path / "run").interrupted
