@@ -28,6 +28,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "run workload:decode,model=llama-3.1-70b,batch=16,tensor_parallel=8 --stacks 8",
         "run t.trace --request-bytes 64 --device HBM3E_9600 --set cap=8 --set tRCDRD_ns=14",
         "run --demo --command-log-window 20us:21us -o run/",
+        "run decode.hbmop.gz --as decode --background copy=copy.hbmop.gz --quota decode:reserved=0.6,priority=1",
     ),
     "info": ("info step.hbmop.zst", "info run/", "info run/ --table long -o run.parquet", "info --keys"),
     "report": ("report run/", "report run/ -o report.html"),

@@ -23,16 +23,18 @@ def sentences(m: Metrics) -> tuple[str, ...]:
     told = [f"{m.kind} of {m.model}{alike}."]
     plural = {"query": "queries"}.get(m.unit, f"{m.unit}s")
     if m.tokens_per_s is not None:
+        many = m.unit if m.tokens == 1 else plural
         told.append(
-            f"{m.tokens:g} {plural} in {time_text(m.time_ns)}: {m.tokens_per_s:.4g} {plural}/s if memory is all that "
-            f"takes time, {time_text(m.time_per_step_ns)} per step."
+            f"{m.tokens:g} {many} in {time_text(m.time_ns)}: {_rate_text(m.tokens_per_s)} {plural}/s if memory is all "
+            f"that takes time, {time_text(m.time_per_step_ns)} per step."
         )
     if m.energy_j_per_token is not None and m.energy_j_per_step is not None:
         every = "of all devices alike" if m.devices > 1 else "of the stacks"
         per_token, per_step = (energy_text(e * 1e12) for e in (m.energy_j_per_token, m.energy_j_per_step))
         told.append(f"{per_token} per {m.unit}, {per_step} per step {every}.")
     if m.energy_j_per_step_per_100b_parameters is not None:
-        told.append(f"{energy_text(m.energy_j_per_step_per_100b_parameters * 1e12)} per step and 100 B parameters.")
+        each = energy_text(m.energy_j_per_step_per_100b_parameters * 1e12)
+        told.append(f"{each} per step for every 100 billion parameters.")
     c = m.capacity
     if c.weight_bytes:
         states = f" and {bytes_text(c.state_bytes)} of gradients and states" if c.state_bytes else ""
@@ -45,6 +47,11 @@ def sentences(m: Metrics) -> tuple[str, ...]:
         else:
             told.append(f"{held}.")
     return tuple(told)
+
+
+def _rate_text(rate: float) -> str:
+    """Four digits at least, and no exponent that a person must read."""
+    return count_text(round(rate)) if 1e3 <= rate < 1e12 else f"{rate:.4g}"
 
 
 def grid_rows(m: Metrics) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
