@@ -64,6 +64,23 @@ HBM_INLINE bool hbm_classes_write_full(const hbm_classes_t *self)
     return full;
 }
 
+/* Which direction has the class of the highest priority waiting: > 0 reads, < 0 writes, 0 neither more than the other. */
+HBM_INLINE int32_t hbm_classes_lead(const hbm_classes_t *self)
+{
+    int32_t best[2] = {INT32_MIN, INT32_MIN};
+
+    if (!self->gate) {
+        return 0;
+    }
+    for (int i = 0; i < self->n; i++) {
+        const hbm_class_t *c = &self->item[i];
+        for (int d = 0; d < 2; d++) {
+            best[d] = c->waiting[d] > 0 && c->quota.priority > best[d] ? c->quota.priority : best[d];
+        }
+    }
+    return (best[0] > best[1]) - (best[0] < best[1]);
+}
+
 /* A burst of class i enters a queue, or a read is answered without. */
 HBM_INLINE void hbm_classes_count(hbm_classes_t *self, int i, bool is_write, bool forwarded)
 {

@@ -208,15 +208,18 @@ accepted:
 static hbm_tick_t look_at_gate(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t);
 
 /* Step 3: is it time for the other direction?  Of several programs the one that writes may never pause; so that the reads of
- * another are served, and its writes, each direction then lasts for a drain at most while the other wants the bus. */
+ * another are served, and its writes, each direction then lasts for a drain at most while the other wants the bus, unless
+ * it is that of the highest priority. */
 HBM_INLINE bool turns(const hbm_pc_t *pc, const hbm_policy_t *c, int32_t reads, int32_t writes, const bool plain)
 {
     if (!plain && pc->classes != NULL && pc->classes->n > 1) {
         const bool drained = pc->classes->columns >= c->write_high - c->write_low;
         const bool full = hbm_classes_write_full(pc->classes);
+        const int32_t lead = reads > 0 && writes > 0 ? hbm_classes_lead(pc->classes) : 0;
         return pc->direction == HBM_READ
-                   ? writes > 0 && (reads == 0 || (drained && (full || writes >= c->write_high)))
-                   : writes == 0 || (reads > 0 && (drained || (!full && writes <= c->write_low)));
+                   ? writes > 0 && (reads == 0 || (lead <= 0 && (drained || lead < 0) && (full || writes >= c->write_high)))
+                   : writes == 0 ||
+                         (reads > 0 && (lead > 0 || (lead == 0 && drained) || (!full && writes <= c->write_low)));
     }
     return pc->direction == HBM_READ ? writes > 0 && (reads == 0 || writes >= c->write_high)
                                      : writes <= c->write_low && (writes == 0 || reads > 0);

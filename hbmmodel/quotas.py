@@ -34,7 +34,7 @@ class Quota:
     cap_share : float
         The class gets no more than this share, even where nobody else wants the bus (0.001 to 1; 1: no cap).
     priority : int
-        Among classes that are alike in that, the higher goes first (0 to 15).
+        Among classes that are alike in that, the higher goes first, and the bus turns to its reads or writes (0 to 15).
     queue_share : float
         Entries of the read queue and of the write queue that the class may fill, as a share of each (above 0 to 1;
         at least one entry).

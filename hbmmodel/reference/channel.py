@@ -190,16 +190,21 @@ class PseudoChannel:
         """Step 3: at most one change of direction."""
         reads, writes = len(self.reads), len(self.writes)
         drained = self.in_direction >= self.drain
+        lead = self.lead() if reads > 0 and writes > 0 else 0
         before = self.writing
         if not self.writing:
             high = writes >= self.policy.write_high or self.has_full_class()
-            self.writing = (high and drained) or (reads == 0 and writes > 0)
+            self.writing = (high and (drained or lead < 0) and lead <= 0) or (reads == 0 and writes > 0)
         else:
             low = writes <= self.policy.write_low and not self.has_full_class()
-            low = low or (self.drain > 0 and drained)
+            low = low or (self.drain > 0 and drained and lead == 0) or lead > 0
             self.writing = not (writes == 0 or (low and reads > 0))
         if self.writing != before:
             self.in_direction = 0
+
+    def lead(self) -> int:
+        """Which direction has the class of the highest priority waiting: 1 reads, -1 writes; without classes 0."""
+        return 0
 
     def has_full_class(self) -> bool:
         """Whether a class of traffic has as many writes in the queue as it may; there is none here."""

@@ -125,6 +125,13 @@ class GatedPseudoChannel(PseudoChannel):
             sum(self.class_of[entry.index] is c for entry in self.writes) >= c.quota.write_entries for c in self.classes
         )
 
+    def lead(self) -> int:
+        """1 if the highest priority among the reads in the queue is above that among the writes, -1 if below."""
+        of_reads, of_writes = (
+            max(self.class_of[entry.index].quota.priority for entry in queue) for queue in (self.reads, self.writes)
+        )
+        return (of_reads > of_writes) - (of_reads < of_writes)
+
     def _answered(self, head: Request) -> bool:
         return not head.is_write and self.writes.holds(head)
 
