@@ -33,10 +33,11 @@ def command(directories: tuple[str, ...], markdown: bool, output: str | None, as
     target = None if output is None else check_file(output, (".txt", ".md", ".json"), "a comparison")
     found = compare([directory.rstrip("/") or directory for directory in directories])
     if target is not None:
-        from hbmmodel.study.files import json_text, write_text
+        from hbmmodel.study.files import json_text
+        from hbmmodel.trace.target import replace_text
 
         forms = {".json": lambda: json_text(found.to_dict()), ".txt": found.text, ".md": found.markdown}
-        write_text(target, forms[target.suffix.lower()]())
+        replace_text(target, forms[target.suffix.lower()]())
     if as_json:
         echo_json(found.to_dict())
     elif markdown:

@@ -5,15 +5,13 @@ The package knows results and must not know how they were made.
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hbmmodel.errors import HbmArgumentError
 from hbmmodel.report.markdown import render_markdown
 from hbmmodel.report.page import render_html
 from hbmmodel.report.text import print_text, render_text
+from hbmmodel.trace.target import replace_text
 
 if TYPE_CHECKING:
     from hbmmodel.result import Result
@@ -42,19 +40,4 @@ def _write(path: Path, text: str) -> None:
         raise FileNotFoundError(
             f"{path.absolute().parent} does not exist; make it before writing {path.name} in it"
         )
-    try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.absolute().parent)
-    except OSError as error:
-        raise HbmArgumentError(f"{path} cannot be written: {error.strerror or error}; name another place") from None
-    try:
-        with open(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        mask = os.umask(0o022)
-        os.umask(mask)
-        os.chmod(name, 0o666 & ~mask)
-        os.replace(name, path)
-    except BaseException as error:
-        os.unlink(name)
-        if isinstance(error, OSError):
-            raise HbmArgumentError(f"{path} cannot be written: {error.strerror}; name another place") from None
-        raise
+    replace_text(path, text)

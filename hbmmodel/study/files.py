@@ -1,4 +1,4 @@
-"""Files of studies: JSON and text that appear when they are complete, and which pictures are drawn.
+"""Files of studies: how their JSON looks, and which pictures are drawn.
 
 Must not know what is written.
 """
@@ -13,7 +13,7 @@ from typing import Any
 
 from hbmmodel.result.table import check_file
 
-__all__ = ["PICTURES", "check_output", "json_text", "write_text"]
+__all__ = ["PICTURES", "check_output", "json_text"]
 
 PICTURES = (".png", ".svg", ".pdf")
 
@@ -21,15 +21,6 @@ PICTURES = (".png", ".svg", ".pdf")
 def json_text(content: Mapping[str, Any]) -> str:
     """JSON as files of this room hold it."""
     return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def write_text(target: Path, text: str) -> Path:
-    """Write a file that takes its place when it is complete; HbmArgumentError if it cannot."""
-    from hbmmodel.trace.target import replacing
-
-    with replacing(os.fspath(target)) as file:
-        file.write(text.encode(errors="backslashreplace"))  # names of files may be no UTF-8
-    return target
 
 
 def check_output(path: str | os.PathLike[str], others: tuple[str, ...], what: str) -> Path:

@@ -19,9 +19,10 @@ from hbmmodel.errors import HbmArgumentError
 from hbmmodel.result import Result, Table
 from hbmmodel.result.table import SUFFIXES
 from hbmmodel.sim import simulate
-from hbmmodel.study.files import PICTURES, check_output, json_text, write_text
+from hbmmodel.study.files import PICTURES, check_output, json_text
 from hbmmodel.system import System
 from hbmmodel.trace import RequestTrace, Trace
+from hbmmodel.trace.target import replace_text
 
 __all__ = ["LOADS", "PATTERNS", "Curves", "curve", "traffic"]
 
@@ -101,7 +102,7 @@ class Curves:
             return save_figure(draw_curves(self), target)
         if target.suffix.lower() != ".json":
             return self.table.save(target)
-        return write_text(target, json_text(self.to_dict()))
+        return replace_text(target, json_text(self.to_dict()))
 
 
 def traffic(

@@ -18,8 +18,9 @@ from hbmmodel.checks import check_real, check_whole
 from hbmmodel.errors import HbmArgumentError
 from hbmmodel.result import LOST, Result, Table
 from hbmmodel.sim import simulate
-from hbmmodel.study.files import PICTURES, check_output, json_text, write_text
+from hbmmodel.study.files import PICTURES, check_output, json_text
 from hbmmodel.system import System
+from hbmmodel.trace.target import replace_text
 from hbmmodel.workload.attribution import time_shares
 from hbmmodel.workload.bandwidth import OPERATION_CLASSES
 from hbmmodel.workload.configs import model, models
@@ -93,7 +94,7 @@ class Roofline:
             return save_figure(draw_roofline(self), target)
         if target.suffix.lower() == ".csv":
             return self.ceilings.save(target)
-        return write_text(target, json_text(self.to_dict()))
+        return replace_text(target, json_text(self.to_dict()))
 
 
 def roofline(

@@ -22,10 +22,11 @@ from hbmmodel.device import Device
 from hbmmodel.errors import HbmArgumentError, HbmError
 from hbmmodel.shelf import did_you_mean
 from hbmmodel.study.digest import trace_digest
-from hbmmodel.study.files import json_text, write_text
+from hbmmodel.study.files import json_text
 from hbmmodel.study.point import AnyTrace, Job, Point, find, key_of, open_trace, run, told
 from hbmmodel.study.study import Study
 from hbmmodel.system import System
+from hbmmodel.trace.target import replace_text
 from hbmmodel.vary import place_of, vary
 
 __all__ = ["POINTS_MAX", "RUN_OPTIONS", "run_points", "sweep"]
@@ -326,7 +327,7 @@ def _home(directory: Path) -> Path:
 
 
 def _write(home: Path, study: Study) -> None:
-    write_text(home / "study.json", json_text(study.to_dict()))
+    replace_text(home / "study.json", json_text(study.to_dict()))
     if study.points:
         study.table.save(home / "table.parquet")
         study.table.save(home / "table.csv")

@@ -12,11 +12,12 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from hbmmodel.errors import HbmArgumentError
 
-__all__ = ["COMPRESSED", "compressed", "replacing"]
+__all__ = ["COMPRESSED", "compressed", "replace_text", "replacing"]
 
 COMPRESSED = (".gz", ".xz", ".zst")
 
@@ -46,6 +47,13 @@ def replacing(target: str) -> Iterator[BinaryIO]:
     except OSError as error:
         reason = error.strerror or error
         raise HbmArgumentError(f"{target} cannot be written: {reason}; check the path") from None
+
+
+def replace_text(target: Path, text: str) -> Path:
+    """Write a text file that takes its place when it is complete; HbmArgumentError if it cannot (see `replacing`)."""
+    with replacing(os.fspath(target)) as file:
+        file.write(text.encode(errors="backslashreplace"))  # names of files may be no UTF-8
+    return target
 
 
 def _real_target(target: str) -> str:

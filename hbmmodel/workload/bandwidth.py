@@ -5,12 +5,9 @@ Owns the kinds of operations, the sweep and its files; must not know how those s
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 import json
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +23,7 @@ from hbmmodel.sim import simulate
 from hbmmodel.system import System
 from hbmmodel.trace.expand import ROWS_MAX
 from hbmmodel.trace.model import Operation
+from hbmmodel.trace.target import replace_text
 from hbmmodel.workload.program import GeneratedTrace, Program, Tensor
 
 __all__ = ["OPERATION_CLASSES", "SIZES", "EffectiveBandwidth", "check_target", "effective_bandwidth"]
@@ -177,27 +175,8 @@ class EffectiveBandwidth:
         """
         target = check_target(path)
         if target.suffix == ".csv":
-            text = io.StringIO(newline="")
-            writer = csv.writer(text, lineterminator="\n")
-            writer.writerow(self.table.names)
-            writer.writerows(row.values() for row in self.table.rows())
-            content = text.getvalue()
-        else:
-            content = json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n"
-        try:
-            handle, part = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.absolute().parent)
-            try:
-                with os.fdopen(handle, "w", encoding="utf-8") as file:
-                    file.write(content)
-                os.chmod(part, 0o644)
-                os.replace(part, target)
-            except BaseException:
-                Path(part).unlink(missing_ok=True)
-                raise
-        except OSError as error:
-            why = error.strerror or error
-            raise HbmArgumentError(f"{target} cannot be written: {why}; name another file") from None
-        return target
+            return self.table.save(target)
+        return replace_text(target, json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n")
 
 
 def check_target(path: str | os.PathLike[str]) -> Path:
