@@ -79,15 +79,15 @@ HBM_INLINE void hbm_account_column(hbm_pc_t *pc, const hbm_device_t *d, int bank
 }
 
 /* An ACT at t for a request that could be served since `since`.  bank_ready: the bank's own bound; common: that of the
- * activate windows (tRRD, tFAW, tRREFD), which all banks share; refresh: tRFC of a refresh of this bank. */
-HBM_INLINE void hbm_account_act(hbm_pc_t *pc, int bank, hbm_tick_t bank_ready, hbm_tick_t common, hbm_tick_t refresh,
-                                hbm_tick_t since, hbm_tick_t t)
+ * activate windows (tRRD, tFAW, tRREFD), which all banks share. */
+HBM_INLINE void hbm_account_act(hbm_pc_t *pc, int bank, hbm_tick_t bank_ready, hbm_tick_t common, hbm_tick_t since,
+                                hbm_tick_t t)
 {
     hbm_account_t *a = &pc->account;
     const hbm_tick_t from = hbm_max(since, a->awake); /* what the channel slept through is charged to that */
     const hbm_tick_t ready = hbm_max(bank_ready, from), windows_open = hbm_min(hbm_max(common, ready), t);
 
-    const hbm_tick_t refresh_begin = a->refresh_end[bank] - refresh;
+    const hbm_tick_t refresh_begin = a->refresh_end[bank] - a->RFC;
 
     a->window_wait[bank] = windows_open - ready;
     a->bus_wait[bank] = t - windows_open;
