@@ -59,6 +59,7 @@ int hbm_channel_init(hbm_channel_t *self, const hbm_device_t *device, const hbm_
     for (int i = 0; i < self->n_pc; i++) {
         hbm_pc_t *pc = &self->pc[i];
         pc->index = i;
+        pc->serving = &pc->queue[HBM_READ];
         pc->feed.map = map;
         hbm_timing_init(&pc->timing);
         for (int b = 0; b < HBM_MAX_BANKS; b++) {
@@ -206,7 +207,7 @@ static hbm_tick_t next_arrival(const hbm_channel_t *self)
  * that look unless a row command is near, so it can be had at once, which saves a visit. */
 HBM_INLINE void look_ahead(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t)
 {
-    if ((pc->row_at > t + 1) & (t + 2 < self->stop) & pc->feed.valid) {
+    if ((hbm_max(pc->row_at, self->row_free) > t + 1) & (t + 2 < self->stop) & pc->feed.valid) {
         look(self, pc, t + 2, true);
     }
 }

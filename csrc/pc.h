@@ -18,6 +18,7 @@ typedef struct {
     hbm_tick_t next_due;
     int64_t owed;
     int64_t choose_above; /* a target is chosen only while more than this are owed */
+    int64_t forced_from;  /* while fewer are owed only banks without requests are chosen */
     hbm_tick_t rest;  /* a bank left alone for so long is taken to be done with */
     uint64_t set;     /* banks not refreshed since the set was last full */
     int32_t last;     /* bank refreshed last; the cyclic order starts behind it */
@@ -73,6 +74,7 @@ typedef struct hbm_pc {
     uint64_t blocked; /* banks that refresh keeps from ACT, RD and WR */
     int32_t open_row[HBM_MAX_BANKS];
     hbm_queue_t queue[2];
+    hbm_queue_t *serving; /* that of the direction */
     int64_t age; /* of the next accepted request */
 
     /* Cached lower bounds of when something can happen here; see channel.c. */

@@ -24,7 +24,7 @@ HBM_INLINE void want_activate(hbm_pc_t *pc, int bank, hbm_tick_t t)
 }
 HBM_INLINE void want_precharge_if(bool wanted, hbm_pc_t *pc, int bank, hbm_tick_t t)
 {
-    const hbm_tick_t at = wanted ? hbm_max(hbm_earliest_pre(&pc->timing, bank), t) : HBM_NEVER;
+    const hbm_tick_t at = hbm_max(hbm_earliest_pre(&pc->timing, bank), t) | (-(hbm_tick_t)!wanted & HBM_NEVER);
 
     pc->pre_at = hbm_min(pc->pre_at, at);
     pc->row_at = hbm_min(pc->row_at, at);

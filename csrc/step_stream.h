@@ -49,6 +49,7 @@ HBM_INLINE void replace(hbm_pc_t *pc, hbm_queue_t *q, hbm_list_t *to, uint16_t s
 
     q->entry[to->tail].next = slot;
     to->tail = slot;
+    q->alike |= hbm_bit(f->bank); /* or it is a hit */
     e->key = (pc->age++ << 6) | f->bank;
     e->since = f->timed ? f->arrival : t;
     e->row = f->row;

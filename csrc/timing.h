@@ -113,12 +113,12 @@ HBM_INLINE void hbm_issue_act(hbm_timing_t *s, const hbm_device_t *d, int b, hbm
 
     hbm_hold_group(s, d, b, t + d->RRDL);
     hbm_push(&s->ref_group[d->group_of[b]], r + d->RRDL);
-    hbm_push(&s->act_ok[b], t + d->RC);
+    s->act_ok[b] = t + d->RC; /* t itself obeyed every older bound */
     hbm_push(&s->ref_ok[b], r + d->RC);
-    hbm_push(&s->rd_ok[b], r + d->RCDRD);
-    hbm_push(&s->wr_ok[b], r + d->RCDWR);
+    s->rd_ok[b] = r + d->RCDRD;
+    s->wr_ok[b] = r + d->RCDWR;
     hbm_push(&s->pre_ok[b], r + d->RAS);
-    hbm_push(&s->act_any, t + d->RRDS);
+    s->act_any = t + d->RRDS;
     hbm_push(&s->refpb_any, r + d->RRDS);
     hbm_push(&s->refab_ok, r + d->RC);
     hbm_window_push(s, r);
