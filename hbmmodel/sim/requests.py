@@ -141,12 +141,13 @@ def _pieces(
         stop = min(done + BLOCK_REQUESTS, total)
         low, high = np.searchsorted(ends, [done, stop - 1], side="right")
         part = slice(int(low), int(high) + 1)
-        lengths = np.minimum(ends[part], stop) - np.maximum(ends[part] - count[part], done)
-        skipped = np.maximum(done - (ends[part] - count[part]), 0)
-        starts = np.cumsum(lengths) - lengths
-        step = np.arange(stop - done, dtype=np.int64) - np.repeat(starts, lengths) + np.repeat(skipped, lengths)
+        starts = np.maximum(ends[part] - count[part], done)
+        lengths = np.minimum(ends[part], stop) - starts
+        # What burst number and position differ by is one number per request.
+        ahead = first[part].astype(np.int64) - (ends[part] - count[part])
+        number = np.repeat(ahead, lengths) + np.arange(done, stop, dtype=np.int64)
         yield (
-            (np.repeat(first[part], lengths) + step.astype(np.uint64)) * burst,
+            number.astype(np.uint64) * burst,
             np.repeat(is_write[part], lengths),
             None if tick is None else np.repeat(tick[part], lengths),
         )
