@@ -49,6 +49,9 @@ HBM_NOINLINE static void hbm_account_gap(hbm_pc_t *pc, const hbm_device_t *d, in
     hbm_charge_wait(&left, a->refresh_wait[bank], &n->lost_refresh);
     hbm_charge_wait(&left, a->bus_wait[bank], &n->lost_command_bus);
     n->lost_activate_precharge += left;
+    if (at == t) {
+        return; /* most often the row was the last to wait for */
+    }
     if (is_write) {
         hbm_charge(&at, a->last_rd + d->RTW, t, &n->lost_turnaround);
         hbm_charge(&at, pc->timing.wr_group[group], t, &n->lost_bank_group);

@@ -41,7 +41,9 @@ HBM_INLINE void issue_act(hbm_channel_t *self, hbm_pc_t *pc, int bank, hbm_tick_
     }
     pc->open |= hbm_bit(bank);
     pc->open_row[bank] = row;
-    pc->columns_since_act[bank] = 0;
+    if (!plain) {
+        pc->columns_since_act[bank] = 0;
+    }
     pc->last_use[bank] = t;
     hbm_queue_open_first(q, bank);
     if (other->other_banks & hbm_bit(bank)) {
