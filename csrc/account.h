@@ -46,9 +46,11 @@ HBM_NOINLINE static void hbm_account_gap(hbm_pc_t *pc, const hbm_device_t *d, in
     left = hbm_max(hbm_min(row_ready, t) - at, 0);
     at += left;
     hbm_charge_wait(&left, a->window_wait[bank], &n->lost_activate_window);
-    hbm_charge_wait(&left, a->refresh_wait[bank], &n->lost_refresh);
-    hbm_charge_wait(&left, a->bus_wait[bank], &n->lost_command_bus);
-    n->lost_activate_precharge += left;
+    if (left > 0) {
+        hbm_charge_wait(&left, a->refresh_wait[bank], &n->lost_refresh);
+        hbm_charge_wait(&left, a->bus_wait[bank], &n->lost_command_bus);
+        n->lost_activate_precharge += left;
+    }
     if (at == t) {
         return; /* most often the row was the last to wait for */
     }

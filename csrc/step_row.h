@@ -282,8 +282,8 @@ static bool try_refresh(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t)
 HBM_INLINE bool refresh_holds(const hbm_pc_t *pc, hbm_tick_t t)
 {
     const int bank = pc->refresh.target & (HBM_MAX_BANKS - 1);
-    return HBM_UNLIKELY(pc->refresh.target != HBM_REFRESH_NO_TARGET) && ((pc->open & hbm_bit(bank)) == 0) &
-                                                                          (pc->timing.ref_ok[bank] <= t);
+    return (pc->refresh.target != HBM_REFRESH_NO_TARGET) & ((pc->open & hbm_bit(bank)) == 0) &
+           (pc->timing.ref_ok[bank] <= t);
 }
 
 /* Class 2: the oldest entry whose ACT or PREpb may go. */
