@@ -110,6 +110,7 @@ int hbm_device_create(const int64_t *values, int32_t n, hbm_device_t **out, int3
     for (int32_t b = 0; b < d->banks; b++) {
         d->group_of[b] = (uint8_t)(b / d->banks_per_group);
         d->sid_of[b] = (uint8_t)(b / d->banks_per_sid);
+        d->group_banks[d->group_of[b]] |= hbm_bit(b);
     }
 out:
     if (ret != 0) {

@@ -14,6 +14,7 @@ struct hbm_device {
     int32_t banks_per_sid;
     uint8_t group_of[HBM_MAX_BANKS];
     uint8_t sid_of[HBM_MAX_BANKS];
+    uint64_t group_banks[HBM_MAX_BANKS]; /* by group */
 };
 
 #endif

@@ -18,6 +18,7 @@ typedef struct {
     hbm_tick_t next_due;
     int64_t owed;
     int64_t choose_above; /* a target is chosen only while more than this are owed */
+    int64_t forced_from;  /* while fewer are owed only banks without requests are chosen */
     hbm_tick_t rest;  /* a bank left alone for so long is taken to be done with */
     uint64_t set;     /* banks not refreshed since the set was last full */
     int32_t last;     /* bank refreshed last; the cyclic order starts behind it */
@@ -43,6 +44,7 @@ typedef struct {
     hbm_tick_t last_rd;
     hbm_tick_t last_wr;
     hbm_tick_t awake; /* no command before it, after power-down or self-refresh */
+    hbm_tick_t RFC;   /* of the refresh policy's REFpb or REFab */
     hbm_tick_t refresh_end[HBM_MAX_BANKS];
     /* of the bank's last ACT: its stamp, and what its request had waited for, longest first in line */
     hbm_tick_t act[HBM_MAX_BANKS];
@@ -73,6 +75,7 @@ typedef struct hbm_pc {
     uint64_t blocked; /* banks that refresh keeps from ACT, RD and WR */
     int32_t open_row[HBM_MAX_BANKS];
     hbm_queue_t queue[2];
+    hbm_queue_t *serving; /* that of the direction */
     int64_t age; /* of the next accepted request */
 
     /* Cached lower bounds of when something can happen here; see channel.c. */

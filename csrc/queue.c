@@ -7,7 +7,7 @@ int hbm_queue_init(hbm_queue_t *self, int32_t capacity)
 {
     self->count = 0;
     self->capacity = capacity;
-    self->hit_banks = self->other_banks = 0;
+    self->hit_banks = self->other_banks = self->alike = 0;
     for (int b = 0; b < HBM_MAX_BANKS; b++) {
         self->hit_key[b] = self->other_key[b] = HBM_NEVER;
         self->hits[b].head = self->others[b].head = HBM_NIL;
@@ -52,6 +52,16 @@ static void set_heads(hbm_queue_t *self, int bank)
     self->other_banks = other == HBM_NIL ? self->other_banks & ~bit : self->other_banks | bit;
 }
 
+/* Notes the rows of all others anew. */
+static void note_others(hbm_queue_t *self, int bank)
+{
+    self->rows[bank] = 0;
+    self->alike &= ~hbm_bit(bank);
+    for (uint16_t slot = self->others[bank].head; slot != HBM_NIL; slot = self->entry[slot].next) {
+        hbm_queue_note(self, bank, self->entry[slot].row);
+    }
+}
+
 void hbm_queue_close_row(hbm_queue_t *self, int bank)
 {
     uint16_t a = self->hits[bank].head, b = self->others[bank].head;
@@ -68,6 +78,7 @@ void hbm_queue_close_row(hbm_queue_t *self, int bank)
         b = take_a ? b : next;
         list_append(self, &self->others[bank], slot);
     }
+    note_others(self, bank);
     set_heads(self, bank);
 }
 
@@ -98,6 +109,7 @@ void hbm_queue_open_row(hbm_queue_t *self, int bank, int32_t row)
         }
         slot = next;
     }
+    note_others(self, bank);
     set_heads(self, bank);
 }
 

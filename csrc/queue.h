@@ -31,10 +31,12 @@ typedef struct {
     uint16_t free;
     uint64_t hit_banks;   /* banks with hits */
     uint64_t other_banks; /* banks with others */
+    uint64_t alike;       /* banks where two others may want the same row; see hbm_queue_note */
     int64_t hit_key[HBM_MAX_BANKS];   /* key of the oldest, HBM_NEVER when none */
     int64_t other_key[HBM_MAX_BANKS];
     hbm_list_t hits[HBM_MAX_BANKS];
     hbm_list_t others[HBM_MAX_BANKS];
+    uint64_t rows[HBM_MAX_BANKS]; /* bit row % 64 of the others */
     hbm_entry_t *entry;
 } hbm_queue_t;
 
@@ -44,6 +46,8 @@ void hbm_queue_free(hbm_queue_t *self);
 void hbm_queue_close_row(hbm_queue_t *self, int bank);
 /* The bank opened `row`: the others that want it become hits. */
 void hbm_queue_open_row(hbm_queue_t *self, int bank, int32_t row);
+/* The same where `row` is that of the oldest of the others, of which there is one. */
+HBM_INLINE void hbm_queue_open_first(hbm_queue_t *self, int bank);
 /* Key of the oldest entry, HBM_NEVER when empty. */
 int64_t hbm_queue_oldest(const hbm_queue_t *self);
 /* Entries that carry this tag. */
@@ -52,6 +56,16 @@ int32_t hbm_queue_count_tag(const hbm_queue_t *self, int32_t tag);
 bool hbm_queue_holds(const hbm_queue_t *self, int bank, int32_t row, int32_t column);
 
 HBM_INLINE bool hbm_queue_full(const hbm_queue_t *self) { return self->count >= self->capacity; }
+
+/* One more among the bank's others wants this row.  Where rows are used once, this spares the walk through the others that looks
+ * for more of the row that opens: bits of entries that are gone may linger until the last has gone. */
+HBM_INLINE void hbm_queue_note(hbm_queue_t *self, int bank, int32_t row)
+{
+    const uint64_t bit = UINT64_C(1) << (row & 63);
+
+    self->alike |= (uint64_t)((self->rows[bank] & bit) != 0) << bank;
+    self->rows[bank] |= bit;
+}
 
 /* An entry taken from the pool; the caller links it. */
 HBM_INLINE hbm_entry_t *hbm_queue_take(hbm_queue_t *self, int bank, int64_t age, int32_t row, int32_t column)
@@ -89,6 +103,10 @@ HBM_INLINE hbm_entry_t *hbm_queue_push_first(hbm_queue_t *self, bool hit, int ba
     hbm_list_t *list = hit ? &self->hits[bank] : &self->others[bank];
 
     list->head = list->tail = slot;
+    if (!hit) {
+        self->rows[bank] = UINT64_C(1) << (row & 63);
+        self->alike &= ~hbm_bit(bank);
+    }
     *(hit ? &self->hit_key[bank] : &self->other_key[bank]) = e->key;
     *(hit ? &self->hit_banks : &self->other_banks) |= hbm_bit(bank);
     return e;
@@ -126,6 +144,28 @@ HBM_INLINE void hbm_queue_pop_hit(hbm_queue_t *self, int bank)
         self->hit_key[bank] = self->entry[list->head].key;
     }
     hbm_queue_give(self, slot);
+}
+
+HBM_INLINE void hbm_queue_open_first(hbm_queue_t *self, int bank)
+{
+    const uint64_t bit = hbm_bit(bank);
+    const uint16_t slot = self->others[bank].head;
+    hbm_entry_t *e = &self->entry[slot];
+    const uint16_t next = e->next;
+    const int64_t last = -(int64_t)(next == HBM_NIL); /* all ones or zero, because a branch is hard to predict */
+    const int64_t key = self->entry[next ^ ((next ^ slot) & last)].key;
+
+    if (self->alike & bit) {
+        hbm_queue_open_row(self, bank, e->row);
+        return;
+    }
+    e->next = HBM_NIL;
+    self->hits[bank] = (hbm_list_t){slot, slot};
+    self->hit_key[bank] = e->key;
+    self->hit_banks |= bit;
+    self->others[bank].head = next;
+    self->other_key[bank] = key | (last & HBM_NEVER);
+    self->other_banks ^= bit & (uint64_t)last;
 }
 
 /* True when the oldest hit is the bank's only one. */

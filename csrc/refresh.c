@@ -123,6 +123,7 @@ void hbm_refresh_init(hbm_pc_t *pc, const hbm_device_t *device, const hbm_polici
 
     hbm_refresh_rescale(pc, device, policies, policies->config.refresh_scale, true);
     r->choose_above = hbm_refresh_choose_above(device, policies);
+    r->forced_from = policies->refresh->per_bank && device->RAAIMT == 0 ? hbm_max(policies->config.postpone, 1) : INT64_MIN;
     r->rest = (policies->config.read_queue + policies->config.write_queue) * device->CCDS;
     r->set = hbm_low_bits(device->banks);
     r->last = device->banks - 1; /* so that the cyclic order starts with bank 0 */
@@ -165,6 +166,14 @@ hbm_tick_t hbm_refresh_earliest(const hbm_pc_t *pc, const hbm_device_t *device, 
     const hbm_tick_t t = hbm_timing_earliest(&pc->timing, device, command, bank);
 
     return (command == HBM_CMD_PREPB || command == HBM_CMD_PREAB) && device->pre_any_edge ? t : hbm_rising(t);
+}
+
+hbm_tick_t hbm_refresh_next(const hbm_pc_t *pc, const hbm_device_t *device, hbm_tick_t t)
+{
+    int bank;
+    const int wanted = hbm_refresh_wanted(pc, &bank);
+
+    return wanted < 0 ? HBM_NEVER : hbm_max(t, hbm_refresh_earliest(pc, device, wanted, bank));
 }
 
 static void lower(int32_t *count, int64_t by) { *count = *count > by ? (int32_t)(*count - by) : 0; }

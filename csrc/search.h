@@ -16,29 +16,39 @@ typedef struct {
 typedef hbm_found_t (*hbm_search_fn)(const hbm_tick_t *ready_at, const int64_t *key, uint64_t set, int n_banks,
                                      hbm_tick_t now);
 
-/* later: smallest ready_at above now. */
-HBM_INLINE hbm_found_t hbm_found_of(int64_t key, hbm_tick_t later, bool several, hbm_tick_t now)
-{
-    return (hbm_found_t){key, several ? now : later};
-}
-
-/* The same, bank by bank: the fastest where the set has but a few.  No branch but the loop's: which banks are ready is hard
- * to predict. */
-HBM_INLINE hbm_found_t hbm_search_few(const hbm_tick_t *ready_at, const int64_t *key, uint64_t set, hbm_tick_t now)
+/* The oldest of those that are ready, bank by bank. */
+HBM_INLINE int64_t hbm_oldest_ready(const hbm_tick_t *ready_at, const int64_t *key, uint64_t set, hbm_tick_t now)
 {
     int64_t best = HBM_NEVER;
-    hbm_tick_t later = HBM_NEVER;
-    int n_ready = 0;
 
     for (; set != 0; set &= set - 1) {
         const int b = hbm_lowest(set);
-        const hbm_tick_t at = ready_at[b];
-        const int64_t k = key[b], late = -(int64_t)(at > now); /* all ones or zero */
-        n_ready += 1 + (int)late;
-        best = hbm_min(best, k | (late & HBM_NEVER));
-        later = hbm_min(later, (at & late) | (HBM_NEVER & ~late));
+        best = hbm_min(best, ready_at[b] <= now ? key[b] : HBM_NEVER);
     }
-    return hbm_found_of(best, later, n_ready > 1, now);
+    return best;
+}
+
+/* The same as a search, bank by bank: the fastest where the set has but a few, of which one at most is ready as a rule.  Which
+ * banks are ready is hard to predict, so there is no branch on it but for how many. */
+HBM_INLINE hbm_found_t hbm_search_few(const hbm_tick_t *ready_at, const int64_t *key, uint64_t set, hbm_tick_t now)
+{
+    hbm_tick_t first = HBM_NEVER, second = HBM_NEVER; /* to be ready */
+    int bank = 0;
+
+    for (uint64_t m = set; m != 0; m &= m - 1) {
+        const int b = hbm_lowest(m);
+        const hbm_tick_t at = ready_at[b];
+        second = hbm_min(second, hbm_max(at, first));
+        bank = at < first ? b : bank;
+        first = hbm_min(first, at);
+    }
+    if (first > now) {
+        return (hbm_found_t){HBM_NEVER, first};
+    }
+    if (HBM_LIKELY(second > now)) {
+        return (hbm_found_t){key[bank], second};
+    }
+    return (hbm_found_t){hbm_oldest_ready(ready_at, key, set, now), now};
 }
 
 /* The best implementation for this machine. */

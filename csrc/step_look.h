@@ -151,6 +151,9 @@ HBM_INLINE void enqueue(hbm_channel_t *self, hbm_pc_t *pc, const hbm_feed_t *f, 
     list = hit ? &q->hits[bank] : &q->others[bank];
     if (HBM_LIKELY(list->head != HBM_NIL)) {
         e = hbm_queue_append(q, list, bank, pc->age++, f->row, f->column);
+        if (!hit) {
+            hbm_queue_note(q, bank, f->row);
+        }
     } else {
         e = push_first(pc, f, direction, hit, t);
     }
@@ -231,7 +234,7 @@ HBM_INLINE void look(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t, const bool
     hbm_tick_t next, retry_at = HBM_NEVER;
     int32_t reads, writes;
 
-    if (!hbm_refresh_quiet(&pc->refresh, t)) {
+    if (!hbm_refresh_quiet(pc, t)) {
         hbm_refresh_look(pc, self->device, self->policies, t);
     }
     next = hbm_rising(pc->refresh.next_due);
@@ -258,6 +261,7 @@ HBM_INLINE void look(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t, const bool
     reads = pc->queue[HBM_READ].count;
     if (turns(pc, c, reads, writes, plain)) {
         pc->direction = 1 - pc->direction;
+        pc->serving = &pc->queue[pc->direction];
         if (!plain && pc->classes != NULL) {
             pc->classes->columns = 0;
         }

@@ -18,10 +18,11 @@ HBM_INLINE void charge_first(hbm_channel_t *self, hbm_entry_t *e, int64_t *count
     }
 }
 
-HBM_INLINE void issue_act(hbm_channel_t *self, hbm_pc_t *pc, int bank, hbm_tick_t t, const bool plain)
+HBM_INLINE void issue_act(hbm_channel_t *self, hbm_pc_t *pc, int bank, hbm_tick_t common, hbm_tick_t t, const bool plain)
 {
     const hbm_device_t *d = self->device;
-    hbm_entry_t *e = hbm_queue_first_other(&pc->queue[pc->direction], bank);
+    hbm_queue_t *const q = pc->serving, *const other = &pc->queue[1 - pc->direction];
+    hbm_entry_t *e = hbm_queue_first_other(q, bank);
     const int32_t row = e->row;
     hbm_tick_t ok;
 
@@ -30,8 +31,7 @@ HBM_INLINE void issue_act(hbm_channel_t *self, hbm_pc_t *pc, int bank, hbm_tick_
     }
     hbm_account_act(pc, bank,
                     hbm_max(pc->timing.act_ok[bank], pc->account.refresh_end[bank] - d->act_reference),
-                    hbm_max(hbm_act_common(&pc->timing, d), pc->timing.act_group[d->group_of[bank]]),
-                    self->policies->refresh->per_bank ? d->RFCpb : d->RFCab,
+                    hbm_max(common, pc->timing.act_group[d->group_of[bank]]),
                     hbm_max(e->since, pc->account.direction_since), t);
     hbm_issue_act(&pc->timing, d, bank, t);
     ok = pc->direction == HBM_READ ? pc->timing.rd_ok[bank] : pc->timing.wr_ok[bank];
@@ -40,15 +40,15 @@ HBM_INLINE void issue_act(hbm_channel_t *self, hbm_pc_t *pc, int bank, hbm_tick_
     }
     pc->open |= hbm_bit(bank);
     pc->open_row[bank] = row;
-    pc->columns_since_act[bank] = 0;
+    if (!plain) {
+        pc->columns_since_act[bank] = 0;
+    }
     pc->last_use[bank] = t;
-    if (pc->queue[HBM_READ].other_banks & hbm_bit(bank)) {
-        hbm_queue_open_row(&pc->queue[HBM_READ], bank, row);
+    hbm_queue_open_first(q, bank);
+    if (other->other_banks & hbm_bit(bank)) {
+        hbm_queue_open_row(other, bank, row);
     }
-    if (pc->queue[HBM_WRITE].other_banks & hbm_bit(bank)) {
-        hbm_queue_open_row(&pc->queue[HBM_WRITE], bank, row);
-    }
-    pc->front_until = hbm_min(pc->front_until, pc->queue[pc->direction].hit_key[bank]);
+    pc->front_until = hbm_min(pc->front_until, q->hit_key[bank]);
     pc->counters.n_act++;
     pc->bank[bank].n_act++;
     if (d->RAAIMT > 0) {
@@ -88,10 +88,10 @@ static void issue_refresh(hbm_channel_t *self, hbm_pc_t *pc, int command, int ba
     const hbm_device_t *d = self->device;
     hbm_tick_t end = t;
 
-    pc->refresh_at = t + 1; /* a precharge is followed by the refresh itself, a refresh perhaps by the next */
     switch (command) {
     case HBM_CMD_PREPB:
         issue_precharge(self, pc, bank, t, false);
+        pc->refresh_at = hbm_refresh_next(pc, d, t + 1);
         return;
     case HBM_CMD_PREAB:
         for (uint64_t m = pc->open; m != 0; m &= m - 1) {
@@ -131,6 +131,7 @@ static void issue_refresh(hbm_channel_t *self, hbm_pc_t *pc, int command, int ba
             hbm_epochs_add(self->epochs, t, HBM_EPOCH_REF);
         }
     }
+    pc->refresh_at = hbm_refresh_next(pc, d, t + 1);
     if (HBM_UNLIKELY(self->log.on)) {
         log_command(self, pc, command, bank, 0, 0, t);
     }
@@ -170,11 +171,6 @@ static int idle_row(const hbm_channel_t *self, const hbm_pc_t *pc, hbm_tick_t t,
     return bank;
 }
 
-HBM_INLINE uint64_t banks_of_group(const hbm_device_t *d, int group)
-{
-    return hbm_low_bits((int)d->banks_per_group) << (group * d->banks_per_group);
-}
-
 /* Banks of `set` that tRRDL still holds back at t; lowers *soonest to when the first of them is let go. */
 HBM_NOINLINE static uint64_t held_groups(const hbm_pc_t *pc, const hbm_device_t *d, uint64_t set, hbm_tick_t t,
                                          hbm_tick_t *soonest)
@@ -182,7 +178,7 @@ HBM_NOINLINE static uint64_t held_groups(const hbm_pc_t *pc, const hbm_device_t 
     uint64_t held = 0;
 
     for (int g = 0; g < d->groups; g++) {
-        const uint64_t banks = set & banks_of_group(d, g);
+        const uint64_t banks = set & d->group_banks[g];
         if (pc->timing.act_group[g] > t && banks != 0) {
             held |= banks;
             *soonest = hbm_min(*soonest, pc->timing.act_group[g]);
@@ -197,7 +193,7 @@ HBM_INLINE uint64_t held_banks(const hbm_pc_t *pc, const hbm_device_t *d, uint64
 {
     const int group = pc->timing.held_group;
     const hbm_tick_t until = pc->timing.act_group[group];
-    const uint64_t held = set & banks_of_group(d, group) & (UINT64_C(0) - (until > t));
+    const uint64_t held = set & d->group_banks[group] & (UINT64_C(0) - (until > t));
 
     if (HBM_UNLIKELY(pc->timing.act_groups > t)) {
         return held_groups(pc, d, set, t, soonest);
@@ -206,13 +202,13 @@ HBM_INLINE uint64_t held_banks(const hbm_pc_t *pc, const hbm_device_t *d, uint64
     return held;
 }
 
-/* The oldest entry whose ACT may go at even t: its key, or HBM_NEVER with act_at moved on.  *next: when the first of the
- * other candidates may follow, as far as its bank's own rules go. */
-HBM_INLINE int64_t find_act(hbm_channel_t *self, hbm_pc_t *pc, uint64_t others, hbm_tick_t t, hbm_tick_t *next)
+/* The oldest entry whose ACT may go at even t, where `common` holds for all banks: its key, or HBM_NEVER with act_at moved on.
+ * *next: when the first of the other candidates may follow, as far as its bank's own rules go. */
+HBM_INLINE int64_t find_act(hbm_channel_t *self, hbm_pc_t *pc, uint64_t others, hbm_tick_t common, hbm_tick_t t,
+                            hbm_tick_t *next)
 {
     const hbm_device_t *d = self->device;
-    const hbm_queue_t *q = &pc->queue[pc->direction];
-    const hbm_tick_t common = hbm_act_common(&pc->timing, d);
+    const hbm_queue_t *q = pc->serving;
     uint64_t closed = others & ~pc->open, held;
     hbm_tick_t soonest = HBM_NEVER;
     hbm_found_t found;
@@ -242,7 +238,7 @@ HBM_INLINE int64_t find_pre(hbm_channel_t *self, hbm_pc_t *pc, uint64_t others, 
                             const bool plain)
 {
     const hbm_scheduler_t *s = self->policies->scheduler;
-    const hbm_queue_t *q = &pc->queue[pc->direction];
+    const hbm_queue_t *q = pc->serving;
     const uint64_t hits = plain || s->hits == NULL ? q->hit_banks : s->hits(pc, self->policies, pc->direction);
     const uint64_t conflicts = others & pc->open & ~hits;
     hbm_found_t found;
@@ -295,9 +291,10 @@ HBM_INLINE bool try_entries(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t, boo
                             const bool plain)
 {
     const hbm_scheduler_t *s = self->policies->scheduler;
-    hbm_queue_t *q = &pc->queue[pc->direction];
+    hbm_queue_t *q = pc->serving;
     const uint64_t others =
         (plain || s->others == NULL ? q->other_banks : s->others(pc, self->policies, pc->direction)) & ~pc->blocked;
+    const hbm_tick_t common = hbm_act_common(&pc->timing, self->device);
     int64_t act = HBM_NEVER, pre = HBM_NEVER;
     hbm_tick_t next_act = HBM_NEVER, next_pre = HBM_NEVER;
 
@@ -305,7 +302,7 @@ HBM_INLINE bool try_entries(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t, boo
         if (refresh_holds(pc, t)) {
             pc->act_at = t + 2;
         } else {
-            act = find_act(self, pc, others, t, &next_act);
+            act = find_act(self, pc, others, common, t, &next_act);
         }
     }
     if (pre_due) {
@@ -313,7 +310,7 @@ HBM_INLINE bool try_entries(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t, boo
     }
     if (act < pre) {
         pc->act_at = next_act;
-        issue_act(self, pc, (int)(act & 63), t, plain);
+        issue_act(self, pc, (int)(act & 63), common, t, plain);
         return true;
     }
     if (pre != HBM_NEVER) {

@@ -69,6 +69,7 @@ HBM_INLINE void replace(hbm_pc_t *pc, hbm_queue_t *q, hbm_list_t *to, uint16_t s
 
     q->entry[to->tail].next = slot;
     to->tail = slot;
+    q->alike |= hbm_bit(f->bank); /* or it is a hit */
     e->key = (pc->age++ << 6) | f->bank;
     e->since = t; /* bursts of streams are not timed */
     e->row = f->row;
@@ -250,7 +251,7 @@ HBM_INLINE uint16_t pass(hbm_channel_t *self, hbm_part_t *c, const int i, int ba
 /* Is the look at t + 2 simple, now that the last hit of a bank has gone, or not? */
 HBM_INLINE bool look_is_simple(const hbm_pc_t *pc, hbm_tick_t t, bool last)
 {
-    return pc->look_at > t + 2 && !(last && !hbm_refresh_quiet(&pc->refresh, t + 2));
+    return pc->look_at > t + 2 && !(last && !hbm_refresh_quiet(pc, t + 2));
 }
 
 /* The burst of `bank` at t, row commands until t + 2, and the look then. */
