@@ -67,6 +67,7 @@ int hbm_channel_init(hbm_channel_t *self, const hbm_device_t *device, const hbm_
             pc->last_use[b] = HBM_LONG_AGO;
             pc->account.refresh_end[b] = pc->account.act[b] = HBM_LONG_AGO;
         }
+        pc->account.RFC = policies->refresh->per_bank ? device->RFCpb : device->RFCab;
         pc->account.last_rd = pc->account.last_wr = pc->account.awake = HBM_LONG_AGO;
         hbm_refresh_init(pc, device, policies);
         pc->column_at = pc->row_at = HBM_NEVER;
