@@ -161,8 +161,6 @@ HBM_INLINE void visit_row(hbm_channel_t *self, hbm_tick_t t, const bool plain)
     }
 }
 
-#include "step_stream.h"
-
 static void visit_full(hbm_channel_t *self, hbm_tick_t t)
 {
     self->now = t;
@@ -242,7 +240,7 @@ HBM_INLINE hbm_pc_t *visit_column(hbm_channel_t *self, hbm_tick_t t)
 
 /* Everything that is due at the next tick at which something else than a row command is; false when that is not before the end.
  * What is due is hard to predict, so each step is entered by one branch. */
-HBM_INLINE bool visit_plain(hbm_channel_t *self)
+HBM_INLINE bool visit_tick(hbm_channel_t *self, bool *streams)
 {
     hbm_tick_t column, row, looks, t;
     hbm_pc_t *issued = NULL;
@@ -286,9 +284,24 @@ HBM_INLINE bool visit_plain(hbm_channel_t *self)
     }
     if (issued != NULL) {
         look_ahead(self, issued, t);
-        if ((self->pc[0].lone & self->pc[1].lone) < 0 && !self->window_binds) {
-            stream(self);
-        }
+    }
+    *streams = (issued != NULL) & ((self->pc[0].lone & self->pc[1].lone) < 0);
+    return true;
+}
+
+HBM_NOINLINE static bool visit_tick_apart(hbm_channel_t *self, bool *streams) { return visit_tick(self, streams); }
+
+#include "step_stream.h"
+
+HBM_INLINE bool visit_plain(hbm_channel_t *self)
+{
+    bool streams;
+
+    if (!visit_tick(self, &streams)) {
+        return false;
+    }
+    if (streams && !self->window_binds) {
+        stream(self);
     }
     return true;
 }

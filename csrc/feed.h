@@ -128,12 +128,14 @@ HBM_INLINE void hbm_feed_pace(hbm_feed_t *self, hbm_tick_t t)
     self->next_256 = hbm_max(self->next_256, (t - 2) * 256) + self->gap_256;
 }
 
-HBM_INLINE void hbm_feed_decode(hbm_feed_t *self)
+/* The burst at step s of the current block. */
+HBM_INLINE void hbm_feed_decode_as(hbm_feed_t *self, const hbm_local_step_t *s)
 {
-    const hbm_local_step_t *s = &self->map->step[self->step];
     self->bank = (self->block.bank + s->bank) ^ self->block.flip ^ s->flip;
     self->column = self->block.column + s->column;
 }
+
+HBM_INLINE void hbm_feed_decode(hbm_feed_t *self) { hbm_feed_decode_as(self, &self->map->step[self->step]); }
 
 HBM_INLINE void hbm_feed_step(hbm_feed_t *self)
 {
