@@ -15,7 +15,7 @@ from hbmmodel.result.histogram import PERCENTILES, Histogram
 from hbmmodel.result.table import Table
 from hbmmodel.system import System
 
-__all__ = ["TAIL", "figures", "no_traffic", "traffic_table", "with_percentiles"]
+__all__ = ["TAIL", "TRAFFIC_COLUMNS", "figures", "no_traffic", "traffic_table", "with_percentiles"]
 
 COUNTS = ("operations", "bytes_read", "bytes_written")
 TIMES = ("start_ns", "end_ns")
@@ -25,7 +25,7 @@ RATES = (
     *("gate_ns_mean", "capped_ns_mean"),
 )
 SHARES = ("reserved_share", "cap_share", "queue_share")
-NAMES = ("traffic_class", "priority", *SHARES, *COUNTS, *TIMES, *RATES)
+TRAFFIC_COLUMNS = ("traffic_class", "priority", *SHARES, *COUNTS, *TIMES, *RATES)
 
 
 def no_traffic() -> Table:
@@ -67,19 +67,21 @@ def with_percentiles(table: Table) -> Table:
     """A saved table, with percentiles NaN where the version that wrote it had none."""
     missing = [name for name in TAIL if name not in table]
     columns = {**dict(table), **{name: np.full(len(table), np.nan) for name in missing}}
-    return Table({name: columns[name] for name in (*(n for n in NAMES if n in columns), *table)})
+    return Table({name: columns[name] for name in (*(n for n in TRAFFIC_COLUMNS if n in columns), *table)})
 
 
 def figures(table: Table) -> Iterator[tuple[str, str, float]]:
     """Every number of the table: ``class_NAME_COLUMN``, its column, its value."""
     for row in table.rows():
-        name = row.pop("traffic_class")
-        yield from ((f"class_{name}_{column}", column, value) for column, value in row.items())
+        name = row["traffic_class"]
+        yield from ((f"class_{name}_{column}", column, row[column]) for column in TRAFFIC_COLUMNS[1:])
 
 
 def _table(rows: list[dict[str, Any]]) -> Table:
     kinds = {"traffic_class": object, "priority": np.int64, **dict.fromkeys(COUNTS, np.int64)}
-    return Table({key: np.array([row[key] for row in rows], dtype=kinds.get(key, np.float64)) for key in NAMES})
+    return Table(
+        {name: np.array([row[name] for row in rows], dtype=kinds.get(name, np.float64)) for name in TRAFFIC_COLUMNS}
+    )
 
 
 def _row(

@@ -19,7 +19,7 @@ from hbmmodel.result.power_states import POWER_STATE_COLUMNS
 from hbmmodel.result.summary import COUNTERS, POWER_STATES
 from hbmmodel.result.table import Table
 from hbmmodel.result.temperature import CELL_COLUMNS, TEMPERATURE_COLUMNS
-from hbmmodel.result.traffic import TAIL
+from hbmmodel.result.traffic import TAIL, TRAFFIC_COLUMNS
 
 if TYPE_CHECKING:
     from hbmmodel.result.histogram import Histogram
@@ -41,9 +41,9 @@ COLUMNS = {
     "banks": BANK_COLUMNS,
     "temperature": TEMPERATURE_COLUMNS,
     "temperature_cells": CELL_COLUMNS,
-    "traffic_classes": ("traffic_class", "bytes_read", "bytes_written"),
+    "traffic_classes": TRAFFIC_COLUMNS,
 }
-"""Columns that every version has written."""
+"""Columns that every version has written, or that reading has added."""
 
 TEXT = frozenset({"name", "phase", "kind", "state", "component", "die", "traffic_class"})
 SIGNED = frozenset({"mean_c", "min_c", "max_c", "temperature_c"})

@@ -328,6 +328,24 @@ def test_a_result_saved_before_there_were_percentiles_of_classes_is_read(tmp_pat
     assert [(row["value"], row["unit"]) for row in tail] == [(None, "ns")]
 
 
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("read_latency_ns_p99", "x", "'read_latency_ns_p99' does not hold numbers"),
+        ("read_latency_ns_p99", -1.0, "'read_latency_ns_p99' holds values below 0"),
+        ("read_latency_ns_mean", float("nan"), "'read_latency_ns_mean' holds values that are not finite"),
+        ("gate_ns_mean", None, "traffic_classes.parquet has no column 'gate_ns_mean'"),
+    ],
+)
+def test_a_table_of_classes_that_no_run_has_is_refused(tmp_path: Path, column: str, value: Any, message: str) -> None:
+    result = hbm.simulate(system(), hbm.side_by_side({"a": reads(4096)}))
+    columns = dict(result.traffic_classes)
+    columns[column] = [value]
+    bad = Table({name: values for name, values in columns.items() if values[0] is not None})
+    with pytest.raises(HbmArgumentError, match=message):
+        hbm.Result.load(replace(result, traffic_classes=bad).save(tmp_path / "run"))
+
+
 def test_quotas_are_part_of_what_influences_a_result() -> None:
     plain = system()
     assert plain.content_hash() == cases.small(channels=1).content_hash()
