@@ -354,7 +354,7 @@ HBM_NOINLINE static void stream(hbm_channel_t *self)
         bool simple = one && !(two && self->column_first == &self->pc[1]) ? r.part[0].simple : r.part[1].simple;
 
         if (HBM_UNLIKELY(t >= r.quiet)) {
-            const hbm_tick_t row = row_due(self), looks = look_due(self);
+            const hbm_tick_t row = hbm_max(row_due(self), self->now + 1), looks = look_due(self);
             if (hbm_min(hbm_min(row, t), looks) >= self->stop - 2) {
                 break;
             }
