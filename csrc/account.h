@@ -46,9 +46,14 @@ HBM_NOINLINE static void hbm_account_gap(hbm_pc_t *pc, const hbm_device_t *d, in
     left = hbm_max(hbm_min(row_ready, t) - at, 0);
     at += left;
     hbm_charge_wait(&left, a->window_wait[bank], &n->lost_activate_window);
-    hbm_charge_wait(&left, a->refresh_wait[bank], &n->lost_refresh);
-    hbm_charge_wait(&left, a->bus_wait[bank], &n->lost_command_bus);
-    n->lost_activate_precharge += left;
+    if (left > 0) {
+        hbm_charge_wait(&left, a->refresh_wait[bank], &n->lost_refresh);
+        hbm_charge_wait(&left, a->bus_wait[bank], &n->lost_command_bus);
+        n->lost_activate_precharge += left;
+    }
+    if (at == t) {
+        return; /* most often the row was the last to wait for */
+    }
     if (is_write) {
         hbm_charge(&at, a->last_rd + d->RTW, t, &n->lost_turnaround);
         hbm_charge(&at, pc->timing.wr_group[group], t, &n->lost_bank_group);
@@ -76,15 +81,15 @@ HBM_INLINE void hbm_account_column(hbm_pc_t *pc, const hbm_device_t *d, int bank
 }
 
 /* An ACT at t for a request that could be served since `since`.  bank_ready: the bank's own bound; common: that of the
- * activate windows (tRRD, tFAW, tRREFD), which all banks share; refresh: tRFC of a refresh of this bank. */
-HBM_INLINE void hbm_account_act(hbm_pc_t *pc, int bank, hbm_tick_t bank_ready, hbm_tick_t common, hbm_tick_t refresh,
-                                hbm_tick_t since, hbm_tick_t t)
+ * activate windows (tRRD, tFAW, tRREFD), which all banks share. */
+HBM_INLINE void hbm_account_act(hbm_pc_t *pc, int bank, hbm_tick_t bank_ready, hbm_tick_t common, hbm_tick_t since,
+                                hbm_tick_t t)
 {
     hbm_account_t *a = &pc->account;
     const hbm_tick_t from = hbm_max(since, a->awake); /* what the channel slept through is charged to that */
     const hbm_tick_t ready = hbm_max(bank_ready, from), windows_open = hbm_min(hbm_max(common, ready), t);
 
-    const hbm_tick_t refresh_begin = a->refresh_end[bank] - refresh;
+    const hbm_tick_t refresh_begin = a->refresh_end[bank] - a->RFC;
 
     a->window_wait[bank] = windows_open - ready;
     a->bus_wait[bank] = t - windows_open;

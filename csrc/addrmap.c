@@ -86,39 +86,6 @@ static int check(const hbm_map_t *self)
     return (targets & sources) != 0 ? HBM_ERR_BAD_MAP : 0;
 }
 
-/* A spot in one number: pseudo-channel, row, column and bank in this order from the top. */
-enum { BANK_BITS = 6, COLUMN_BITS = 10, ROW_BITS = 20, COLUMN_AT = BANK_BITS, ROW_AT = COLUMN_AT + COLUMN_BITS,
-       PC_AT = ROW_AT + ROW_BITS };
-
-static uint64_t unit_of(const hbm_map_t *self, int32_t field)
-{
-    switch (field) {
-    case HBM_STACK:
-        return (uint64_t)(self->size[HBM_CHANNEL] * self->size[HBM_PSEUDO_CHANNEL]) << PC_AT;
-    case HBM_CHANNEL:
-        return (uint64_t)self->size[HBM_PSEUDO_CHANNEL] << PC_AT;
-    case HBM_PSEUDO_CHANNEL:
-        return UINT64_C(1) << PC_AT;
-    case HBM_ROW:
-        return UINT64_C(1) << ROW_AT;
-    case HBM_COLUMN:
-        return UINT64_C(1) << COLUMN_AT;
-    default:
-        return (uint64_t)self->flat_weight[field];
-    }
-}
-
-static void weigh_spots(hbm_map_t *self)
-{
-    for (int32_t i = 0; i < self->n_pieces; i++) {
-        const hbm_piece_t *p = &self->piece[i];
-        self->spot_piece[i] = (hbm_spot_piece_t){unit_of(self, p->field) * (uint64_t)p->multiplier, (uint32_t)p->radix,
-                                                 self->shift[i]};
-    }
-    self->burst_shift =
-        is_power_of_two(self->burst_bytes) ? (int32_t)__builtin_ctzll((uint64_t)self->burst_bytes) : -1;
-}
-
 static void find_form(hbm_map_t *self)
 {
     int32_t i = 0, low = 0;
@@ -234,9 +201,10 @@ int hbm_map_create(const hbm_device_t *device, int32_t stacks, const hbm_piece_t
     if (ret != 0) {
         goto out;
     }
-    weigh_spots(self);
+    self->burst_shift = is_power_of_two(self->burst_bytes) ? (int32_t)__builtin_ctzll((uint64_t)self->burst_bytes) : -1;
     find_form(self);
     build_local(self);
+    hbm_map_build_spots(self);
 out:
     if (ret != 0) {
         hbm_map_free(self);
@@ -279,39 +247,15 @@ HBM_INLINE int32_t pc_number(const hbm_map_t *self, const int32_t *c)
                      c[HBM_PSEUDO_CHANNEL]);
 }
 
-/* With XORs: digits first, then flips. */
-static hbm_spot_t flipped_spot(const hbm_map_t *self, uint64_t burst)
+hbm_spot_t hbm_map_spot_of_digits(const hbm_map_t *self, uint64_t burst)
 {
     int32_t c[8];
 
     coordinates_of(self, burst, c);
-    return (hbm_spot_t){pc_number(self, c),
-                        c[HBM_SID] * self->flat_weight[HBM_SID] + c[HBM_BANK_GROUP] * self->flat_weight[HBM_BANK_GROUP] +
-                            c[HBM_BANK],
-                        c[HBM_ROW], c[HBM_COLUMN]};
-}
-
-hbm_spot_t hbm_map_spot(const hbm_map_t *self, uint64_t burst)
-{
-    const hbm_spot_piece_t *p = self->spot_piece, *const last = p + (self->n_pieces > 0 ? self->n_pieces - 1 : 0);
-    uint64_t spot = 0;
-
-    if (self->n_xors > 0) {
-        return flipped_spot(self, burst);
-    }
-    for (; p < last; p++) {
-        if (HBM_LIKELY(p->shift != 0)) {
-            spot += (burst & (p->radix - 1)) * p->weight;
-            burst >>= p->shift;
-        } else {
-            spot += burst % p->radix * p->weight;
-            burst /= p->radix;
-        }
-    }
-    spot += burst * p->weight; /* the highest digit is all that is left */
-    return (hbm_spot_t){(int32_t)(spot >> PC_AT), (int32_t)(spot & ((1u << BANK_BITS) - 1)),
-                        (int32_t)((spot >> ROW_AT) & ((1u << ROW_BITS) - 1)),
-                        (int32_t)((spot >> COLUMN_AT) & ((1u << COLUMN_BITS) - 1))};
+    return hbm_spot(c[HBM_SID] * self->flat_weight[HBM_SID] + c[HBM_BANK_GROUP] * self->flat_weight[HBM_BANK_GROUP] +
+                        c[HBM_BANK],
+                    c[HBM_ROW], c[HBM_COLUMN]) |
+           (uint64_t)pc_number(self, c) << HBM_SPOT_PC_AT;
 }
 
 hbm_place_t hbm_map_place(const hbm_map_t *self, uint64_t burst)

@@ -6,7 +6,7 @@
 #ifndef HBM_ADDRMAP_H
 #define HBM_ADDRMAP_H
 
-#include "device.h"
+#include "spot.h"
 
 #define HBM_MAX_PIECES 40
 #define HBM_MAX_XORS 16
@@ -18,17 +18,9 @@ typedef struct {
     uint16_t column;
 } hbm_local_step_t;
 
-/* A piece as hbm_map_spot takes it. */
-typedef struct {
-    uint64_t weight; /* what a one adds to a packed spot */
-    uint32_t radix;
-    uint32_t shift;  /* its log2, 0 where it is not a power of two */
-} hbm_spot_piece_t;
-
 struct hbm_map {
     hbm_piece_t piece[HBM_MAX_PIECES];
     uint8_t shift[HBM_MAX_PIECES]; /* log2 of the radix, 0 where it is not a power of two */
-    hbm_spot_piece_t spot_piece[HBM_MAX_PIECES];
     hbm_xor_t xor_term[HBM_MAX_XORS];
     int32_t n_pieces;
     int32_t n_xors;
@@ -38,6 +30,14 @@ struct hbm_map {
     int64_t burst_bytes;
     int32_t burst_shift;  /* its log2, -1 where it is not a power of two */
     int32_t n_pc;         /* pseudo-channels of the whole system */
+
+    /* From burst numbers to spots; see spot.c. */
+    int32_t n_digits;
+    hbm_spot_digit_t digit[HBM_MAX_PIECES];
+    uint64_t top_weight; /* what a one of the highest piece adds */
+    bool flips_apart;    /* some XOR term joins coordinates that are no bits of a spot */
+    hbm_spot_flip_t flip[HBM_MAX_XORS];
+    hbm_spot_t spot_table[HBM_SPOT_TABLES][HBM_SPOT_TABLE_SIZE];
 
     /* Interleaved form: low local pieces, then all of stack/channel/pseudo-channel, then high local pieces, with XORs
      * that only permute the pseudo-channels of one superblock.  Then a long byte range is one local interval of every
@@ -55,14 +55,6 @@ struct hbm_map {
     int32_t block_pieces;
     hbm_local_step_t step[HBM_MAX_BLOCK];
 };
-
-/* A burst's place in controller terms. */
-typedef struct {
-    int32_t pc;
-    int32_t bank;
-    int32_t row;
-    int32_t column;
-} hbm_spot_t;
 
 typedef struct {
     int32_t pc;   /* (stack * channels + channel) * pseudo_channels + pseudo_channel */
@@ -83,7 +75,28 @@ HBM_INLINE uint64_t hbm_map_burst(const hbm_map_t *self, uint64_t address)
 }
 
 hbm_place_t hbm_map_place(const hbm_map_t *self, uint64_t burst);
-hbm_spot_t hbm_map_spot(const hbm_map_t *self, uint64_t burst);
 hbm_block_t hbm_map_block(const hbm_map_t *self, int64_t block);
+void hbm_map_build_spots(hbm_map_t *self);
+hbm_spot_t hbm_map_spot_of_digits(const hbm_map_t *self, uint64_t burst);
+
+/* The place of burst [0, n_bursts). */
+HBM_INLINE hbm_spot_t hbm_map_spot(const hbm_map_t *self, uint64_t burst)
+{
+    hbm_spot_t spot = 0;
+
+    if (HBM_UNLIKELY(self->flips_apart)) {
+        return hbm_map_spot_of_digits(self, burst);
+    }
+    for (const hbm_spot_digit_t *d = self->digit, *const end = d + self->n_digits; d < end; d++) {
+        const uint64_t above = d->shift != 0 ? burst >> d->shift : burst / d->radix, value = burst - above * d->radix;
+        spot += d->table >= 0 ? self->spot_table[d->table][value] : value * d->weight;
+        burst = above;
+    }
+    spot += burst * self->top_weight;
+    for (const hbm_spot_flip_t *f = self->flip, *const end = f + self->n_xors; f < end; f++) {
+        spot ^= (spot >> f->from & f->mask) << f->to;
+    }
+    return spot;
+}
 
 #endif

@@ -67,6 +67,7 @@ int hbm_channel_init(hbm_channel_t *self, const hbm_device_t *device, const hbm_
             pc->last_use[b] = HBM_LONG_AGO;
             pc->account.refresh_end[b] = pc->account.act[b] = HBM_LONG_AGO;
         }
+        pc->account.RFC = policies->refresh->per_bank ? device->RFCpb : device->RFCab;
         pc->account.last_rd = pc->account.last_wr = pc->account.awake = HBM_LONG_AGO;
         hbm_refresh_init(pc, device, policies);
         pc->column_at = pc->row_at = HBM_NEVER;
@@ -160,8 +161,6 @@ HBM_INLINE void visit_row(hbm_channel_t *self, hbm_tick_t t, const bool plain)
     }
 }
 
-#include "step_stream.h"
-
 static void visit_full(hbm_channel_t *self, hbm_tick_t t)
 {
     self->now = t;
@@ -203,12 +202,26 @@ static hbm_tick_t next_arrival(const hbm_channel_t *self)
     return hbm_min(hbm_pc_next_arrival(&self->pc[0]), hbm_pc_next_arrival(&self->pc[1]));
 }
 
-/* A column command of pc at even t leaves it to be looked at on t + 2.  Nothing that may happen there on t + 1 depends on
- * that look unless a row command is near, so it can be had at once, which saves a visit. */
+/* A column command of pc at even t leaves it to be looked at on t + 2.  Nothing that may happen there on t + 1, which is no
+ * tick for ACT, depends on that look unless a precharge or a refresh is due, so it can be had at once, which saves a visit. */
 HBM_INLINE void look_ahead(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t)
 {
-    if ((hbm_max(pc->row_at, self->row_free) > t + 1) & (t + 2 < self->stop) & pc->feed.valid) {
+    const hbm_tick_t odd = hbm_max(hbm_min(pc->pre_at, pc->refresh_at), self->row_free);
+
+    if ((odd > t + 1) & (t + 2 < self->stop) & pc->feed.valid) {
         look(self, pc, t + 2, true);
+    }
+}
+
+/* The row step of a tick at which nothing else is due. */
+HBM_INLINE void visit_row_alone(hbm_channel_t *self, hbm_tick_t t)
+{
+    hbm_pc_t *const first = self->row_first, *const second = first->other;
+    const bool one = first->row_at <= t, two = second->row_at <= t;
+    hbm_pc_t *const pc = one ? first : second;
+
+    if (!try_row(self, pc, t, true) && (one & two)) {
+        row_plain(self, second, t);
     }
 }
 
@@ -225,19 +238,34 @@ HBM_INLINE hbm_pc_t *visit_column(hbm_channel_t *self, hbm_tick_t t)
     return (one & two) && column_plain(self, second, t) ? second : NULL;
 }
 
-/* Everything that is due at the next tick at which something is; false when that is not before the end.  What is due is hard to
- * predict, so each step is entered by one branch. */
-HBM_INLINE bool visit_plain(hbm_channel_t *self)
+/* Everything that is due at the next tick at which something else than a row command is; false when that is not before the end.
+ * What is due is hard to predict, so each step is entered by one branch. */
+HBM_INLINE bool visit_tick(hbm_channel_t *self, bool *streams)
 {
-    hbm_tick_t column = column_due(self), row = row_due(self);
-    const hbm_tick_t looks = look_due(self), t = hbm_max(hbm_min(hbm_min(column, row), looks), self->now + 1);
-    const bool even = (t & 1) == 0;
+    hbm_tick_t column, row, looks, t;
     hbm_pc_t *issued = NULL;
+    bool even;
 
+    for (;;) {
+        column = column_due(self);
+        looks = look_due(self);
+        row = row_due(self);
+        if (row >= hbm_min(column, looks)) {
+            break;
+        }
+        t = hbm_max(row, self->now + 1);
+        if (t >= hbm_min(self->stop, HBM_NEVER / 2)) {
+            return false;
+        }
+        self->now = t;
+        visit_row_alone(self, t);
+    }
+    t = hbm_max(hbm_min(column, looks), self->now + 1);
     if (t >= hbm_min(self->stop, HBM_NEVER / 2)) {
         return false;
     }
     self->now = t;
+    even = (t & 1) == 0;
     if (even & (looks <= t)) {
         for (int i = 0; i < HBM_MAX_PC; i++) {
             if (self->pc[i].look_at <= t) {
@@ -256,9 +284,24 @@ HBM_INLINE bool visit_plain(hbm_channel_t *self)
     }
     if (issued != NULL) {
         look_ahead(self, issued, t);
-        if ((self->pc[0].lone & self->pc[1].lone) < 0 && !self->window_binds) {
-            stream(self);
-        }
+    }
+    *streams = (issued != NULL) & ((self->pc[0].lone & self->pc[1].lone) < 0);
+    return true;
+}
+
+HBM_NOINLINE static bool visit_tick_apart(hbm_channel_t *self, bool *streams) { return visit_tick(self, streams); }
+
+#include "step_stream.h"
+
+HBM_INLINE bool visit_plain(hbm_channel_t *self)
+{
+    bool streams;
+
+    if (!visit_tick(self, &streams)) {
+        return false;
+    }
+    if (streams && !self->window_binds) {
+        stream(self);
     }
     return true;
 }

@@ -87,43 +87,77 @@ int hbm_feed_add(hbm_feed_t *self, int32_t access, int32_t operation, bool is_wr
     return 0;
 }
 
-int hbm_feed_request(hbm_feed_t *self, const hbm_request_t *request)
+/* Every request gets an arrival. */
+static void spread_requests(hbm_feed_t *self)
 {
+    for (int64_t i = self->n_requests - 1; i >= 0; i--) {
+        self->request[2 * i] = self->request[i];
+        self->request[2 * i + 1] = (uint64_t)HBM_LONG_AGO;
+    }
+    self->some_timed = true;
+}
+
+/* For one more request. */
+int hbm_feed_make_room(hbm_feed_t *self, bool timed)
+{
+    const int wide = self->some_timed | timed;
     void *items = self->request;
 
-    if (self->n_requests == self->request_capacity && self->request_at > self->n_requests / 2 && !self->number_requests) {
+    if (self->request_at > self->n_requests / 2 && !self->number_requests) {
         /* those before it are taken */
         self->n_requests -= self->request_at;
-        memmove(self->request, self->request + self->request_at, (size_t)self->n_requests * sizeof *self->request);
+        memmove(self->request, self->request + (self->request_at << self->some_timed),
+                ((size_t)self->n_requests << self->some_timed) * sizeof *self->request);
         self->request_at = 0;
     }
-    if (grow(&items, self->n_requests, &self->request_capacity, sizeof *self->request) != 0) {
-        return HBM_ERR_NO_MEMORY;
+    while (self->n_requests << wide >= self->request_capacity) {
+        if (grow(&items, self->request_capacity, &self->request_capacity, sizeof *self->request) != 0) {
+            return HBM_ERR_NO_MEMORY;
+        }
+        self->request = items;
     }
-    self->request = items;
-    self->request[self->n_requests++] = *request;
+    if (wide > self->some_timed) {
+        spread_requests(self);
+    }
     return 0;
 }
 
 static void load_request(hbm_feed_t *self)
 {
-    const hbm_request_t *r;
+    const uint64_t *at = &self->request[self->request_at << self->some_timed];
+    const hbm_spot_t r = *at;
 
-    self->valid = self->request_at < self->n_requests;
-    if (!self->valid) {
-        self->n_requests = self->request_at = 0;
-        return;
-    }
-    r = &self->request[self->request_at];
     self->open_at = hbm_max(self->open_at, self->requests_from);
-    self->bank = r->bank;
-    self->row = r->row;
-    self->column = r->column;
-    self->is_write = r->is_write;
-    self->timed = r->arrival != HBM_LONG_AGO;
-    self->arrival = r->arrival;
-    self->traffic_class = 0;
+    self->bank = hbm_spot_bank(r);
+    self->row = hbm_spot_row(r);
+    self->column = hbm_spot_column(r);
+    self->is_write = (r & HBM_SPOT_WRITE) != 0;
+    self->arrival = self->some_timed ? (hbm_tick_t)at[1] : HBM_LONG_AGO;
+    self->timed = self->arrival != HBM_LONG_AGO;
     self->tag = self->number_requests ? (int32_t)self->request_at : 0;
+}
+
+/* No stream is left: what is next is a request, if there is one. */
+static void enter_requests(hbm_feed_t *self)
+{
+    self->valid = self->request_at < self->n_requests;
+    if (self->valid) {
+        self->traffic_class = 0;
+        load_request(self);
+    } else {
+        self->n_requests = self->request_at = 0;
+    }
+}
+
+void hbm_feed_next_request(hbm_feed_t *self)
+{
+    self->request_at++;
+    if (HBM_LIKELY(self->request_at < self->n_requests)) {
+        load_request(self);
+    } else {
+        self->valid = false;
+        self->n_requests = self->request_at = 0;
+    }
 }
 
 bool hbm_feed_start_requests(hbm_feed_t *self)
@@ -131,7 +165,7 @@ bool hbm_feed_start_requests(hbm_feed_t *self)
     if (self->valid) {
         return false;
     }
-    load_request(self);
+    enter_requests(self);
     return self->valid;
 }
 
@@ -215,14 +249,8 @@ static void drop_stream(hbm_feed_t *self, int32_t i)
 
 void hbm_feed_step_slow(hbm_feed_t *self)
 {
-    hbm_stream_t *s;
+    hbm_stream_t *s = &self->stream[self->turn];
 
-    if (self->n_streams == 0) {
-        self->request_at++;
-        load_request(self);
-        return;
-    }
-    s = &self->stream[self->turn];
     if (s->at == s->end) {
         if (s->interval < s->last) {
             s->at = self->interval[s->interval].first;
@@ -232,7 +260,7 @@ void hbm_feed_step_slow(hbm_feed_t *self)
             drop_stream(self, self->turn);
             if (self->n_streams == 0) {
                 self->n_intervals = self->n_waiting > 0 ? self->n_intervals : 0;
-                load_request(self);
+                enter_requests(self);
                 return;
             }
             if (self->turn == self->n_streams) {

@@ -24,14 +24,6 @@ typedef struct {
 } hbm_stream_t;
 
 typedef struct {
-    hbm_tick_t arrival; /* HBM_LONG_AGO: as early as accepted */
-    int32_t bank;
-    int32_t row;
-    int32_t column;
-    bool is_write;
-} hbm_request_t;
-
-typedef struct {
     const hbm_map_t *map;
     /* the next burst, decoded */
     bool valid;
@@ -48,11 +40,12 @@ typedef struct {
     hbm_tick_t next_256; /* it offers the next burst then */
 
     /* explicit requests */
-    hbm_request_t *request;
+    uint64_t *request; /* the spot of each; if some are timed, the arrival of each behind it */
+    bool some_timed;
     hbm_tick_t requests_from; /* none is taken before */
     int64_t request_at;
     int64_t n_requests;
-    int64_t request_capacity;
+    int64_t request_capacity; /* in numbers, not in requests */
     bool number_requests; /* tag requests by their index (to record each), else 0 */
 
     /* streams: those that take turns, then those that will join them, in order of their starts */
@@ -84,8 +77,9 @@ HBM_INLINE hbm_tick_t hbm_feed_next_start(const hbm_feed_t *self);
 /* Streams that start by `tick` join the others at the end of their round of turns.  True when the feed was empty. */
 bool hbm_feed_join(hbm_feed_t *self, hbm_tick_t tick);
 
-/* Appends a request; those taken already are forgotten. */
-int hbm_feed_request(hbm_feed_t *self, const hbm_request_t *request);
+/* Appends a request; arrival HBM_LONG_AGO: as early as accepted. */
+HBM_INLINE int hbm_feed_request(hbm_feed_t *self, hbm_spot_t request, hbm_tick_t arrival);
+int hbm_feed_make_room(hbm_feed_t *self, bool timed);
 /* True when the feed was empty and has a request now; requests wait behind streams. */
 bool hbm_feed_start_requests(hbm_feed_t *self);
 
@@ -99,7 +93,24 @@ bool hbm_feed_gives(const hbm_feed_t *self, int32_t operation);
 
 /* Moves on to the burst behind the next one. */
 void hbm_feed_step_slow(hbm_feed_t *self);
+void hbm_feed_next_request(hbm_feed_t *self);
 HBM_INLINE void hbm_feed_step(hbm_feed_t *self);
+
+HBM_INLINE int hbm_feed_request(hbm_feed_t *self, hbm_spot_t request, hbm_tick_t arrival)
+{
+    const bool timed = arrival != HBM_LONG_AGO;
+
+    if (HBM_UNLIKELY((self->n_requests << self->some_timed == self->request_capacity) | (timed > self->some_timed)) &&
+        hbm_feed_make_room(self, timed) != 0) {
+        return HBM_ERR_NO_MEMORY;
+    }
+    self->request[self->n_requests << self->some_timed] = request;
+    if (self->some_timed) {
+        self->request[2 * self->n_requests + 1] = (uint64_t)arrival;
+    }
+    self->n_requests++;
+    return 0;
+}
 
 HBM_INLINE hbm_tick_t hbm_feed_next_start(const hbm_feed_t *self)
 {
@@ -117,12 +128,14 @@ HBM_INLINE void hbm_feed_pace(hbm_feed_t *self, hbm_tick_t t)
     self->next_256 = hbm_max(self->next_256, (t - 2) * 256) + self->gap_256;
 }
 
-HBM_INLINE void hbm_feed_decode(hbm_feed_t *self)
+/* The burst at step s of the current block. */
+HBM_INLINE void hbm_feed_decode_as(hbm_feed_t *self, const hbm_local_step_t *s)
 {
-    const hbm_local_step_t *s = &self->map->step[self->step];
     self->bank = (self->block.bank + s->bank) ^ self->block.flip ^ s->flip;
     self->column = self->block.column + s->column;
 }
+
+HBM_INLINE void hbm_feed_decode(hbm_feed_t *self) { hbm_feed_decode_as(self, &self->map->step[self->step]); }
 
 HBM_INLINE void hbm_feed_step(hbm_feed_t *self)
 {
@@ -135,8 +148,10 @@ HBM_INLINE void hbm_feed_step(hbm_feed_t *self)
             hbm_feed_decode(self);
             return;
         }
+        hbm_feed_step_slow(self);
+    } else {
+        hbm_feed_next_request(self);
     }
-    hbm_feed_step_slow(self);
 }
 
 #endif

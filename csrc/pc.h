@@ -44,6 +44,7 @@ typedef struct {
     hbm_tick_t last_rd;
     hbm_tick_t last_wr;
     hbm_tick_t awake; /* no command before it, after power-down or self-refresh */
+    hbm_tick_t RFC;   /* of the refresh policy's REFpb or REFab */
     hbm_tick_t refresh_end[HBM_MAX_BANKS];
     /* of the bank's last ACT: its stamp, and what its request had waited for, longest first in line */
     hbm_tick_t act[HBM_MAX_BANKS];

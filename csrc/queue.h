@@ -121,6 +121,14 @@ HBM_INLINE hbm_entry_t *hbm_queue_first_other(hbm_queue_t *self, int bank)
     return &self->entry[self->others[bank].head];
 }
 
+/* A slot that is in no list goes back to the pool. */
+HBM_INLINE void hbm_queue_give(hbm_queue_t *self, uint16_t slot)
+{
+    self->entry[slot].next = self->free;
+    self->free = slot;
+    self->count--;
+}
+
 /* Removes the bank's oldest hit; its entry stays readable until the next push. */
 HBM_INLINE void hbm_queue_pop_hit(hbm_queue_t *self, int bank)
 {
@@ -135,9 +143,7 @@ HBM_INLINE void hbm_queue_pop_hit(hbm_queue_t *self, int bank)
     } else {
         self->hit_key[bank] = self->entry[list->head].key;
     }
-    e->next = self->free;
-    self->free = slot;
-    self->count--;
+    hbm_queue_give(self, slot);
 }
 
 HBM_INLINE void hbm_queue_open_first(hbm_queue_t *self, int bank)

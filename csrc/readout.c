@@ -225,11 +225,12 @@ int hbm_channel_run_create(const hbm_device_t *device, const hbm_policy_t *polic
         self->channel.pc[p].record = &self->input[p];
         feed->number_requests = true;
         for (int64_t i = 0; i < in->n && ret == 0; i++) {
-            const hbm_request_t r = {in->arrival[i] < 0 ? HBM_LONG_AGO : in->arrival[i], in->bank[i], in->row[i],
-                                     in->column[i], in->is_write[i] != 0};
-            const bool ok = r.bank >= 0 && r.bank < device->banks && r.row >= 0 && r.row < device->rows &&
-                            r.column >= 0 && r.column < device->columns && r.arrival < HBM_NEVER / 4;
-            ret = ok ? hbm_feed_request(feed, &r) : HBM_ERR_BAD_ARGUMENT;
+            const int32_t bank = in->bank[i], row = in->row[i], column = in->column[i];
+            const bool ok = bank >= 0 && bank < device->banks && row >= 0 && row < device->rows && column >= 0 &&
+                            column < device->columns && in->arrival[i] < HBM_NEVER / 4;
+            const hbm_spot_t request = hbm_spot(bank, row, column) | (in->is_write[i] != 0 ? HBM_SPOT_WRITE : 0);
+            ret = !ok ? HBM_ERR_BAD_ARGUMENT
+                      : hbm_feed_request(feed, request, in->arrival[i] < 0 ? HBM_LONG_AGO : in->arrival[i]);
         }
         hbm_feed_start_requests(feed);
         hbm_channel_wake(&self->channel, p, feed);

@@ -19,11 +19,11 @@ int64_t hbm_refresh_choose_above(const hbm_device_t *device, const hbm_policies_
 HBM_INLINE bool hbm_refresh_quiet(const hbm_pc_t *pc, hbm_tick_t t)
 {
     const hbm_refresh_state_t *r = &pc->refresh;
-    const uint64_t rest = r->set & ~(hbm_queue_banks(&pc->queue[HBM_READ]) | hbm_queue_banks(&pc->queue[HBM_WRITE]));
-    const bool none_rests = (rest == 0) & (r->owed < r->forced_from) & (r->set != 0);
+    const uint64_t busy = hbm_queue_banks(&pc->queue[HBM_READ]) | hbm_queue_banks(&pc->queue[HBM_WRITE]);
 
     return r->next_due > t &&
-           (r->owed <= r->choose_above) | none_rests | (r->target != HBM_REFRESH_NO_TARGET) | r->pending;
+           (r->owed <= r->choose_above || r->target != HBM_REFRESH_NO_TARGET || r->pending ||
+            ((r->set & ~busy) == 0 && r->owed < r->forced_from && r->set != 0));
 }
 
 /* More are owed than may be postponed. */

@@ -13,24 +13,37 @@ static hbm_found_t search_plain(const hbm_tick_t *ready_at, const int64_t *key, 
 #if defined(__x86_64__) && defined(__GNUC__)
 #include <immintrin.h>
 
-__attribute__((target("avx512f"))) static hbm_found_t search_avx512(const hbm_tick_t *ready_at, const int64_t *key,
-                                                                    uint64_t set, int n_banks, hbm_tick_t now)
+/* The rare part: none is ready, or one, and when the next will be is worth knowing. */
+HBM_NOINLINE static hbm_tick_t next_ready(const hbm_tick_t *ready_at, uint64_t set, hbm_tick_t now)
+{
+    hbm_tick_t next = HBM_NEVER;
+
+    for (; set != 0; set &= set - 1) {
+        const hbm_tick_t at = ready_at[hbm_lowest(set)];
+        next = hbm_min(next, at > now ? at : HBM_NEVER);
+    }
+    return next;
+}
+
+__attribute__((target("avx512f,avx512dq"))) static hbm_found_t search_avx512(const hbm_tick_t *ready_at,
+                                                                             const int64_t *key, uint64_t set,
+                                                                             int n_banks, hbm_tick_t now)
 {
     const __m512i limit = _mm512_set1_epi64(now);
-    __m512i later = _mm512_set1_epi64(HBM_NEVER), best = later;
-    uint64_t ready = 0;
+    __m512i best = _mm512_set1_epi64(HBM_NEVER);
+    __mmask8 lanes = 0, twice = 0; /* with a bank that is ready, with two */
+    uint64_t left = set;
+    bool several;
 
-    for (int i = 0; i < n_banks; i += 8, set >>= 8) {
-        const __mmask8 in = (__mmask8)(set & 0xff);
-        const __m512i at = _mm512_maskz_loadu_epi64(in, ready_at + i);
-        const __mmask8 late = _mm512_cmpgt_epi64_mask(at, limit); /* none outside the set: there `at` is 0 */
-        const __mmask8 now_ready = (__mmask8)(in & ~late);
-        later = _mm512_mask_min_epi64(later, (__mmask8)(in & late), later, at);
-        best = _mm512_mask_min_epi64(best, now_ready, best, _mm512_loadu_si512(key + i));
-        ready = ready << 8 | now_ready;
+    for (int i = 0; i < n_banks; i += 8, left >>= 8) {
+        const __mmask8 ready =
+            _mm512_mask_cmple_epi64_mask((__mmask8)left, _mm512_loadu_si512(ready_at + i), limit);
+        best = _mm512_mask_min_epi64(best, ready, best, _mm512_loadu_si512(key + i));
+        twice = _kor_mask8(twice, _kand_mask8(lanes, ready));
+        lanes = _kor_mask8(lanes, ready);
     }
-    return (hbm_found_t){_mm512_reduce_min_epi64(best),
-                         (ready & (ready - 1)) != 0 ? now : _mm512_reduce_min_epi64(later)};
+    several = twice != 0 || (lanes & (lanes - 1)) != 0;
+    return (hbm_found_t){_mm512_reduce_min_epi64(best), HBM_LIKELY(several) ? now : next_ready(ready_at, set, now)};
 }
 
 __attribute__((target("avx2"))) static inline __m256i choose_avx2(__m256i a, __m256i b, __m256i where)
@@ -62,23 +75,24 @@ __attribute__((target("avx2"))) static int64_t sum_avx2(__m256i v)
 __attribute__((target("avx2"))) static hbm_found_t search_avx2(const hbm_tick_t *ready_at, const int64_t *key,
                                                                uint64_t set, int n_banks, hbm_tick_t now)
 {
-    const __m256i never = _mm256_set1_epi64x(HBM_NEVER), limit = _mm256_set1_epi64x(now);
+    const __m256i never = _mm256_set1_epi64x(HBM_NEVER), behind = _mm256_set1_epi64x(now + 1);
     const int n = (n_banks + 3) & ~3;
     /* from the last four banks down, the four's bits of the set in the sign bits of the lanes */
     __m256i in = _mm256_sllv_epi64(_mm256_set1_epi64x((int64_t)set),
                                    _mm256_sub_epi64(_mm256_set1_epi64x(67 - n), _mm256_setr_epi64x(0, 1, 2, 3)));
-    __m256i later = never, best = never, n_late = _mm256_setzero_si256();
+    __m256i best = never, n_ready = _mm256_setzero_si256();
+    bool several;
 
     for (int i = n - 4; i >= 0; i -= 4) {
         const __m256i at = choose_avx2(never, _mm256_loadu_si256((const __m256i *)(const void *)(ready_at + i)), in);
-        const __m256i late = _mm256_cmpgt_epi64(at, limit);
+        const __m256i ready = _mm256_cmpgt_epi64(behind, at);
         const __m256i k = _mm256_loadu_si256((const __m256i *)(const void *)(key + i));
-        later = min_avx2(later, choose_avx2(never, at, late));
-        best = min_avx2(best, choose_avx2(k, never, late));
-        n_late = _mm256_add_epi64(n_late, late); /* -1 each */
+        best = min_avx2(best, choose_avx2(never, k, ready));
+        n_ready = _mm256_sub_epi64(n_ready, ready); /* -1 each */
         in = _mm256_slli_epi64(in, 4);
     }
-    return (hbm_found_t){reduce_avx2(best), n + sum_avx2(n_late) > 1 ? now : reduce_avx2(later)};
+    several = sum_avx2(n_ready) > 1;
+    return (hbm_found_t){reduce_avx2(best), HBM_LIKELY(several) ? now : next_ready(ready_at, set, now)};
 }
 
 hbm_search_fn hbm_search_named(const char *name)
@@ -90,7 +104,7 @@ hbm_search_fn hbm_search_named(const char *name)
     if (strcmp(name, "avx2") == 0 && __builtin_cpu_supports("avx2")) {
         return search_avx2;
     }
-    if (strcmp(name, "avx512") == 0 && __builtin_cpu_supports("avx512f")) {
+    if (strcmp(name, "avx512") == 0 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq")) {
         return search_avx512;
     }
     return NULL;

@@ -40,7 +40,7 @@ HBM_INLINE void want_any_row(const hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t
 }
 
 /* By a command at t, from which on the row is closed for the controller; the array is at `closed`. */
-static void close_bank(hbm_channel_t *self, hbm_pc_t *pc, int bank, hbm_tick_t t, hbm_tick_t closed)
+HBM_INLINE void close_bank(hbm_channel_t *self, hbm_pc_t *pc, int bank, hbm_tick_t t, hbm_tick_t closed)
 {
     if (pc->open == hbm_bit(bank)) {
         hbm_power_spend(pc, self->epochs, t);

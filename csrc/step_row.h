@@ -18,7 +18,7 @@ HBM_INLINE void charge_first(hbm_channel_t *self, hbm_entry_t *e, int64_t *count
     }
 }
 
-HBM_INLINE void issue_act(hbm_channel_t *self, hbm_pc_t *pc, int bank, hbm_tick_t t, const bool plain)
+HBM_INLINE void issue_act(hbm_channel_t *self, hbm_pc_t *pc, int bank, hbm_tick_t common, hbm_tick_t t, const bool plain)
 {
     const hbm_device_t *d = self->device;
     hbm_queue_t *const q = pc->serving, *const other = &pc->queue[1 - pc->direction];
@@ -31,8 +31,7 @@ HBM_INLINE void issue_act(hbm_channel_t *self, hbm_pc_t *pc, int bank, hbm_tick_
     }
     hbm_account_act(pc, bank,
                     hbm_max(pc->timing.act_ok[bank], pc->account.refresh_end[bank] - d->act_reference),
-                    hbm_max(hbm_act_common(&pc->timing, d), pc->timing.act_group[d->group_of[bank]]),
-                    self->policies->refresh->per_bank ? d->RFCpb : d->RFCab,
+                    hbm_max(common, pc->timing.act_group[d->group_of[bank]]),
                     hbm_max(e->since, pc->account.direction_since), t);
     hbm_issue_act(&pc->timing, d, bank, t);
     ok = pc->direction == HBM_READ ? pc->timing.rd_ok[bank] : pc->timing.wr_ok[bank];
@@ -41,7 +40,9 @@ HBM_INLINE void issue_act(hbm_channel_t *self, hbm_pc_t *pc, int bank, hbm_tick_
     }
     pc->open |= hbm_bit(bank);
     pc->open_row[bank] = row;
-    pc->columns_since_act[bank] = 0;
+    if (!plain) {
+        pc->columns_since_act[bank] = 0;
+    }
     pc->last_use[bank] = t;
     hbm_queue_open_first(q, bank);
     if (other->other_banks & hbm_bit(bank)) {
@@ -201,13 +202,13 @@ HBM_INLINE uint64_t held_banks(const hbm_pc_t *pc, const hbm_device_t *d, uint64
     return held;
 }
 
-/* The oldest entry whose ACT may go at even t: its key, or HBM_NEVER with act_at moved on.  *next: when the first of the
- * other candidates may follow, as far as its bank's own rules go. */
-HBM_INLINE int64_t find_act(hbm_channel_t *self, hbm_pc_t *pc, uint64_t others, hbm_tick_t t, hbm_tick_t *next)
+/* The oldest entry whose ACT may go at even t, where `common` holds for all banks: its key, or HBM_NEVER with act_at moved on.
+ * *next: when the first of the other candidates may follow, as far as its bank's own rules go. */
+HBM_INLINE int64_t find_act(hbm_channel_t *self, hbm_pc_t *pc, uint64_t others, hbm_tick_t common, hbm_tick_t t,
+                            hbm_tick_t *next)
 {
     const hbm_device_t *d = self->device;
     const hbm_queue_t *q = pc->serving;
-    const hbm_tick_t common = hbm_act_common(&pc->timing, d);
     uint64_t closed = others & ~pc->open, held;
     hbm_tick_t soonest = HBM_NEVER;
     hbm_found_t found;
@@ -281,8 +282,8 @@ static bool try_refresh(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t)
 HBM_INLINE bool refresh_holds(const hbm_pc_t *pc, hbm_tick_t t)
 {
     const int bank = pc->refresh.target & (HBM_MAX_BANKS - 1);
-    return HBM_UNLIKELY(pc->refresh.target != HBM_REFRESH_NO_TARGET) && ((pc->open & hbm_bit(bank)) == 0) &
-                                                                          (pc->timing.ref_ok[bank] <= t);
+    return (pc->refresh.target != HBM_REFRESH_NO_TARGET) & ((pc->open & hbm_bit(bank)) == 0) &
+           (pc->timing.ref_ok[bank] <= t);
 }
 
 /* Class 2: the oldest entry whose ACT or PREpb may go. */
@@ -293,6 +294,7 @@ HBM_INLINE bool try_entries(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t, boo
     hbm_queue_t *q = pc->serving;
     const uint64_t others =
         (plain || s->others == NULL ? q->other_banks : s->others(pc, self->policies, pc->direction)) & ~pc->blocked;
+    const hbm_tick_t common = hbm_act_common(&pc->timing, self->device);
     int64_t act = HBM_NEVER, pre = HBM_NEVER;
     hbm_tick_t next_act = HBM_NEVER, next_pre = HBM_NEVER;
 
@@ -300,7 +302,7 @@ HBM_INLINE bool try_entries(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t, boo
         if (refresh_holds(pc, t)) {
             pc->act_at = t + 2;
         } else {
-            act = find_act(self, pc, others, t, &next_act);
+            act = find_act(self, pc, others, common, t, &next_act);
         }
     }
     if (pre_due) {
@@ -308,7 +310,7 @@ HBM_INLINE bool try_entries(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t, boo
     }
     if (act < pre) {
         pc->act_at = next_act;
-        issue_act(self, pc, (int)(act & 63), t, plain);
+        issue_act(self, pc, (int)(act & 63), common, t, plain);
         return true;
     }
     if (pre != HBM_NEVER) {

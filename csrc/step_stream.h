@@ -1,11 +1,32 @@
-/* Streams.  While no row command and no refresh is near, a pseudo-channel that reads open rows with a full queue does the
- * same every tCCDS: the oldest hit goes, and two ticks later the next request takes its place.  Here both are one step,
- * with nothing else asked.  Whatever is not so simple is left to the steps themselves: they begin where this ends.  Part of
- * channel.c. */
+/* Streams.  A pseudo-channel that reads open rows with a full queue does the same every tCCDS: the oldest hit goes, and two
+ * ticks later the next request takes its place; one that drains writes does it with nothing taking their place.  Here both
+ * are one step, with nothing else asked, and what only the last burst decides is written when somebody asks.  Row commands
+ * are taken on the way; whatever else is not so simple is left to the steps themselves.  Part of channel.c.
+ *
+ * `i`, a pseudo-channel, and is_write are constants where these are called: what the processor need not look up it need not
+ * wait for. */
 #ifndef HBM_STEP_STREAM_H
 #define HBM_STEP_STREAM_H
 
 #include "step_column.h"
+
+/* What a stream keeps at hand of one pseudo-channel. */
+typedef struct {
+    bool is_write;
+    bool simple;    /* its bursts are of the kind told above */
+    bool told;      /* the timing tables and the account know of its last burst */
+    int32_t sid;    /* of the last burst */
+    int32_t left;   /* steps of the feed to the end of a row, an interval or a turn */
+    int32_t steps;  /* that the feed does not know of */
+    hbm_tick_t data_free;         /* behind the last burst */
+    hbm_tick_t ready;             /* tCCDS of the last burst */
+    const hbm_local_step_t *next; /* of the feed */
+} hbm_part_t;
+
+typedef struct {
+    hbm_tick_t quiet; /* two ticks from before here on nothing happens but bursts */
+    hbm_part_t part[HBM_MAX_PC];
+} hbm_run_t;
 
 /* The next request of the feed is a read that is not forwarded from a waiting write. */
 HBM_INLINE bool offers_read(const hbm_pc_t *pc)
@@ -16,29 +37,28 @@ HBM_INLINE bool offers_read(const hbm_pc_t *pc)
            (pc->queue[HBM_WRITE].count == 0 || pc->filter[hbm_filter_slot(f->bank, f->row, f->column)] == 0);
 }
 
-/* The bank whose hit goes at t where the oldest is not known or not legal, or -1. */
-HBM_NOINLINE static int legal_bank(const hbm_pc_t *pc, const hbm_device_t *d, hbm_tick_t t, const bool is_write)
+/* The bank whose hit goes at t where the oldest is not known or not legal; -1: none, and *soonest is when to try again. */
+HBM_NOINLINE static int legal_bank(hbm_pc_t *pc, const hbm_device_t *d, hbm_tick_t t, hbm_tick_t *soonest,
+                                   const bool is_write)
 {
     const hbm_queue_t *q = &pc->queue[is_write];
+    const uint64_t set = q->hit_banks & ~pc->blocked;
     int64_t best = HBM_NEVER;
 
-    for (uint64_t m = q->hit_banks & ~pc->blocked; m != 0; m &= m - 1) {
+    *soonest = HBM_NEVER;
+    if (set != 0 && hbm_min(q->hit_key[pc->front[0]], q->hit_key[pc->front[1]]) >= pc->front_until) {
+        const int oldest = (int)(oldest_of(pc, q, set) & 63);
+        if (earliest_column(pc, d, oldest, is_write) <= t) {
+            return oldest;
+        }
+    }
+    for (uint64_t m = set; m != 0; m &= m - 1) {
         const int b = hbm_lowest(m);
-        best = hbm_min(best, earliest_column(pc, d, b, is_write) <= t ? q->hit_key[b] : HBM_NEVER);
+        const hbm_tick_t at = earliest_column(pc, d, b, is_write);
+        best = hbm_min(best, at <= t ? q->hit_key[b] : HBM_NEVER);
+        *soonest = hbm_min(*soonest, at);
     }
     return best != HBM_NEVER ? (int)(best & 63) : -1;
-}
-
-HBM_INLINE int next_bank(const hbm_pc_t *pc, const hbm_device_t *d, hbm_tick_t t, const bool is_write)
-{
-    const int64_t *key = pc->queue[is_write].hit_key;
-    const int64_t oldest = hbm_min(key[pc->front[0]], key[pc->front[1]]);
-    const int bank = (int)(oldest & 63);
-
-    return HBM_LIKELY(oldest < pc->front_until && !(pc->blocked & hbm_bit(bank)) &&
-                      earliest_column(pc, d, bank, is_write) <= t)
-               ? bank
-               : legal_bank(pc, d, t, is_write);
 }
 
 /* The place of an entry that leaves goes to the next request of the feed. */
@@ -51,7 +71,7 @@ HBM_INLINE void replace(hbm_pc_t *pc, hbm_queue_t *q, hbm_list_t *to, uint16_t s
     to->tail = slot;
     q->alike |= hbm_bit(f->bank); /* or it is a hit */
     e->key = (pc->age++ << 6) | f->bank;
-    e->since = f->timed ? f->arrival : t;
+    e->since = t; /* bursts of streams are not timed */
     e->row = f->row;
     e->tag = f->tag;
     e->column = (uint16_t)f->column;
@@ -59,113 +79,314 @@ HBM_INLINE void replace(hbm_pc_t *pc, hbm_queue_t *q, hbm_list_t *to, uint16_t s
     e->counted = 0;
 }
 
-/* A look can but put the next read in the place of one that leaves, or, where a write leaves, nothing at all.  That no refresh
- * is chosen follows from there being no look due: a choice that failed fails again until one more is owed, or until a bank
- * has no requests left. */
-static bool is_simple(const hbm_pc_t *pc)
+/* Tells timing tables and account of the last burst. */
+HBM_INLINE void tell(hbm_pc_t *pc, hbm_part_t *c, const hbm_device_t *d)
 {
-    return offers_read(pc) && hbm_queue_full(&pc->queue[HBM_READ]) && pc->n_ending == 0;
+    hbm_timing_t *s = &pc->timing;
+    const hbm_tick_t t = c->data_free - d->BL, data_end = t + d->WL + d->BL;
+
+    if (c->told) {
+        return;
+    }
+    c->told = true;
+    pc->account.data_free = c->data_free;
+    if (c->is_write) {
+        pc->account.last_wr = t;
+        hbm_push(&s->rd_same_sid, data_end + d->WTRS);
+        hbm_push(&s->rd_other_sid, data_end + d->WTRS);
+        s->wr_any = t + d->CCDS;
+    } else {
+        pc->account.last_rd = t;
+        s->rd_same_sid = t + d->CCDS;
+        s->rd_other_sid = t + d->CCDR;
+        s->rd_sid = c->sid;
+        hbm_push(&s->wr_any, t + d->RTW);
+    }
 }
 
-HBM_NOINLINE static void full_look(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t) { look(self, pc, t, true); }
-
-/* The oldest legal hit at t and the look at t + 2; false, with nothing done, if there is none or its bank has no other.
- * *simple: what is_simple said, and says after it. */
-HBM_INLINE bool stream_one(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t, bool *simple, const bool is_write)
+HBM_INLINE void tell_feed(hbm_feed_t *f, hbm_part_t *c)
 {
-    const hbm_device_t *d = self->device;
-    const hbm_feed_t *f = &pc->feed;
-    hbm_queue_t *q = &pc->queue[is_write];
-    hbm_list_t *const to = pc->open_row[f->bank] == f->row ? &q->hits[f->bank] : &q->others[f->bank];
-    const hbm_tick_t done = t + (is_write ? d->WL : d->RL) + d->BL;
-    const int bank = next_bank(pc, d, t, is_write);
-    hbm_entry_t *e;
-    bool looked = false;
-    uint16_t slot;
+    if (c->steps > 0) {
+        f->stream[f->turn].at += c->steps;
+        f->step += c->steps;
+        f->turn_left -= c->steps;
+        c->steps = 0;
+    }
+}
 
-    if (bank < 0 || hbm_queue_last_hit(q, bank)) {
+HBM_INLINE void count_left(const hbm_feed_t *f, hbm_part_t *c)
+{
+    const hbm_stream_t *s = &f->stream[f->turn];
+    const int32_t left = (int32_t)hbm_min(s->end - s->at, f->map->block_size - f->step);
+
+    c->left = (f->turn_left > 0 && f->turn_left < left ? f->turn_left : left) - 1;
+    c->next = &f->map->step[f->step + 1];
+}
+
+/* Simple: a look can but put the next read in the place of one that leaves, or, where a write leaves, nothing at all. */
+HBM_NOINLINE static void begin(const hbm_channel_t *self, hbm_run_t *r, int i)
+{
+    const hbm_pc_t *pc = &self->pc[i];
+    const hbm_feed_t *f = &pc->feed;
+    hbm_part_t *c = &r->part[i];
+
+    c->is_write = pc->direction == HBM_WRITE;
+    c->told = true;
+    c->steps = 0;
+    c->simple = offers_read(pc) && f->n_streams > 0 && hbm_queue_full(&pc->queue[HBM_READ]) && pc->n_ending == 0 &&
+                hbm_max(f->arrival, f->open_at) <= column_due(self) + 2;
+    c->sid = pc->timing.rd_sid;
+    c->ready = c->is_write ? pc->timing.wr_any : pc->timing.rd_same_sid;
+    c->data_free = pc->account.data_free;
+    if (c->simple) {
+        count_left(f, c);
+    }
+}
+
+HBM_INLINE void find_quiet(const hbm_channel_t *self, hbm_run_t *r)
+{
+    r->quiet = hbm_min(hbm_min(row_due(self) - 1, look_due(self) - 2), self->stop - 2);
+}
+
+/* The steps themselves, at the next tick; false: the stream is over. */
+HBM_NOINLINE static bool in_full(hbm_channel_t *self, hbm_run_t *r)
+{
+    bool streams;
+
+    for (int i = 0; i < HBM_MAX_PC; i++) {
+        tell(&self->pc[i], &r->part[i], self->device);
+        tell_feed(&self->pc[i].feed, &r->part[i]);
+    }
+    if (!visit_tick_apart(self, &streams) || (self->pc[0].lone >= 0 && self->pc[1].lone >= 0)) {
         return false;
     }
-    *simple = *simple && (is_write ? q->count - 1 > self->policies->config.write_low
-                                   : to->head != HBM_NIL && hbm_max(f->arrival, f->open_at) <= t + 2);
-    slot = q->hits[bank].head;
-    e = &q->entry[slot];
-    hbm_account_column(pc, d, bank, is_write, t);
+    begin(self, r, 0);
+    begin(self, r, 1);
+    find_quiet(self, r);
+    return r->part[0].simple || r->part[1].simple;
+}
+
+/* Row commands of t and t + 1, where nothing else happens once a burst has gone at t. */
+HBM_NOINLINE static void pass_rows(hbm_channel_t *self, hbm_run_t *r, hbm_tick_t t)
+{
+    if (row_due(self) <= t) {
+        visit_row(self, t, true);
+    }
+    if (row_due(self) <= t + 1) {
+        self->now = t + 1;
+        visit_row(self, t + 1, true);
+    }
+    find_quiet(self, r);
+}
+
+/* The look at t + 2 where it is not simple, or leaves nothing simple behind.  begun: it has accepted a request. */
+HBM_NOINLINE static void full_look(hbm_channel_t *self, hbm_run_t *r, int i, hbm_tick_t t, bool begun)
+{
+    hbm_pc_t *pc = &self->pc[i];
+
+    tell(pc, &r->part[i], self->device);
+    tell_feed(&pc->feed, &r->part[i]);
+    pc->look_at = t + 2;
+    if (pc->feed.gone != 0) {
+        last_accepted(self, pc, &pc->feed);
+    }
+    if (begun || (pc->feed.valid && t + 2 < self->stop)) {
+        look(self, pc, t + 2, true);
+    }
+    begin(self, r, i);
+    find_quiet(self, r);
+}
+
+/* The bank whose hit goes at t, or -1 with the next try put off. */
+HBM_INLINE int stream_bank(hbm_pc_t *pc, hbm_part_t *c, const hbm_device_t *d, hbm_tick_t t, const bool is_write)
+{
+    const hbm_timing_t *s = &pc->timing;
+    const int64_t *key = pc->queue[is_write].hit_key;
+    const int64_t oldest = hbm_min(key[pc->front[0]], key[pc->front[1]]);
+    int bank = (int)(oldest & 63);
+    const hbm_tick_t own = hbm_max((is_write ? s->wr_ok : s->rd_ok)[bank],
+                                   (is_write ? s->wr_group : s->rd_group)[d->group_of[bank]]);
+
+    if (HBM_UNLIKELY(oldest >= pc->front_until || (pc->blocked & hbm_bit(bank)) || hbm_max(own, c->ready) > t ||
+                     (!is_write && d->sid_of[bank] != c->sid))) {
+        hbm_tick_t soonest;
+        tell(pc, c, d);
+        bank = legal_bank(pc, d, t, &soonest, is_write);
+        pc->column_at = bank >= 0 ? pc->column_at : hbm_rising(soonest);
+    }
+    return bank;
+}
+
+/* A hit of `bank` goes at t; its slot, which is in no list then. */
+HBM_INLINE uint16_t pass(hbm_channel_t *self, hbm_part_t *c, const int i, int bank, hbm_tick_t t, const bool is_write)
+{
+    const hbm_device_t *d = self->device;
+    hbm_pc_t *pc = &self->pc[i];
+    hbm_queue_t *q = &pc->queue[is_write];
+    const uint16_t slot = q->hits[bank].head, next = q->entry[slot].next;
+
+    if (HBM_UNLIKELY(t > c->data_free)) {
+        tell(pc, c, d);
+        hbm_account_gap(pc, d, bank, is_write, t);
+    }
+    c->told = false;
+    c->data_free = t + d->BL;
+    c->ready = t + d->CCDS;
+    pc->column_at = hbm_rising(c->ready);
     pc->last_use[bank] = t;
-    pc->column_at = hbm_rising(t + d->CCDS);
     self->now = t;
     self->column_free = t + d->column_ticks;
-    self->column_first = pc->other;
-    if (is_write) {
-        hbm_issue_wr(&pc->timing, d, bank, t);
-        count_write(self, pc, bank, e, t, true);
-        hbm_queue_pop_hit(q, bank);
+    self->column_first = &self->pc[1 - i];
+    q->hits[bank].head = next;
+    if (HBM_UNLIKELY(next == HBM_NIL)) {
+        q->hit_key[bank] = HBM_NEVER;
+        q->hit_banks &= ~hbm_bit(bank);
+        want_precharge_if((q->other_banks & hbm_bit(bank)) != 0, pc, bank, t);
     } else {
-        hbm_issue_rd(&pc->timing, d, bank, t);
-        count_read(self, pc, bank, e, t, done, true);
-        if (HBM_LIKELY(*simple)) {
-            q->hits[bank].head = e->next;
-            q->hit_key[bank] = q->entry[e->next].key;
-            replace(pc, q, to, slot, t + 2);
-            hbm_feed_step(&pc->feed);
-            looked = true;
-            *simple = pc->feed.gone == 0 && offers_read(pc); /* else more may be accepted */
-            if (HBM_UNLIKELY(pc->feed.gone != 0)) {
-                last_accepted(self, pc, &pc->feed);
-            }
+        q->hit_key[bank] = q->entry[next].key;
+    }
+    return slot;
+}
+
+/* Is the look at t + 2 simple, now that the last hit of a bank has gone, or not? */
+HBM_INLINE bool look_is_simple(const hbm_pc_t *pc, hbm_tick_t t, bool last)
+{
+    return pc->look_at > t + 2 && !(last && !hbm_refresh_quiet(pc, t + 2));
+}
+
+/* The burst of `bank` at t, row commands until t + 2, and the look then. */
+HBM_INLINE void stream_read(hbm_channel_t *self, hbm_run_t *r, const int i, int bank, hbm_tick_t t)
+{
+    const hbm_device_t *d = self->device;
+    hbm_part_t *c = &r->part[i];
+    hbm_pc_t *pc = &self->pc[i];
+    hbm_queue_t *q = &pc->queue[HBM_READ];
+    hbm_feed_t *f = &pc->feed;
+    const uint16_t slot = pass(self, c, i, bank, t, false);
+    const bool last = q->hits[bank].head == HBM_NIL;
+    bool simple = true;
+    hbm_list_t *to;
+
+    c->sid = d->sid_of[bank];
+    hbm_push(&pc->timing.pre_ok[bank], t + d->column_reference + d->RTP);
+    pc->timing.rd_group[d->group_of[bank]] = t + d->CCDL;
+    count_read(self, pc, bank, &q->entry[slot], t, t + d->RL + d->BL, true);
+    if (HBM_UNLIKELY((t >= r->quiet) | last)) {
+        pass_rows(self, r, t);
+        simple = look_is_simple(pc, t, last);
+    }
+    to = pc->open_row[f->bank] == f->row ? &q->hits[f->bank] : &q->others[f->bank];
+    if (HBM_UNLIKELY(!simple || to->head == HBM_NIL)) {
+        hbm_queue_give(q, slot);
+        full_look(self, r, i, t, false);
+        return;
+    }
+    replace(pc, q, to, slot, t + 2);
+    pc->looked = t + 2;
+    if (HBM_LIKELY(c->left > 0)) {
+        c->left--;
+        c->steps++;
+        hbm_feed_decode_as(f, c->next++);
+        simple = pc->queue[HBM_WRITE].count == 0 || offers_read(pc);
+    } else {
+        tell_feed(f, c);
+        hbm_feed_step(f);
+        simple = f->gone == 0 && f->n_streams > 0 && offers_read(pc);
+        if (simple) {
+            count_left(f, c);
+        }
+    }
+    if (HBM_UNLIKELY(!simple)) {
+        full_look(self, r, i, t, true);
+    }
+}
+
+/* Likewise of a write. */
+HBM_INLINE void stream_write(hbm_channel_t *self, hbm_run_t *r, const int i, int bank, hbm_tick_t t)
+{
+    const hbm_device_t *d = self->device;
+    const hbm_tick_t data_end = t + d->WL + d->BL;
+    hbm_pc_t *pc = &self->pc[i];
+    hbm_queue_t *q = &pc->queue[HBM_WRITE];
+    const uint16_t slot = pass(self, &r->part[i], i, bank, t, true);
+    const bool last = q->hits[bank].head == HBM_NIL;
+
+    hbm_push(&pc->timing.pre_ok[bank], data_end + d->column_reference + d->WR);
+    pc->timing.wr_group[d->group_of[bank]] = t + d->CCDL;
+    hbm_push(&pc->timing.rd_group[d->group_of[bank]], data_end + d->WTRL);
+    count_write(self, pc, bank, &q->entry[slot], t, true);
+    hbm_queue_give(q, slot);
+    if (HBM_UNLIKELY((t >= r->quiet) | last)) {
+        pass_rows(self, r, t);
+    }
+    if (HBM_UNLIKELY(!look_is_simple(pc, t, last) || q->count <= self->policies->config.write_low)) {
+        full_look(self, r, i, t, false);
+        return;
+    }
+    pc->looked = t + 2;
+}
+
+HBM_INLINE void stream_one(hbm_channel_t *self, hbm_run_t *r, const int i, hbm_tick_t t, const bool is_write)
+{
+    const int bank = stream_bank(&self->pc[i], &r->part[i], self->device, t, is_write);
+
+    if (HBM_LIKELY(bank >= 0)) {
+        self->pc[i].lone = -1;
+        if (is_write) {
+            stream_write(self, r, i, bank, t);
         } else {
-            if (pc->n_ending > 0) {
-                read_issued(self, pc, e->tag);
-            }
-            hbm_queue_pop_hit(q, bank);
+            stream_read(self, r, i, bank, t);
         }
     }
-    pc->looked = *simple ? t + 2 : pc->looked;
-    if (HBM_UNLIKELY(!*simple)) {
-        pc->look_at = t + 2;
-        if (looked || (pc->feed.valid && t + 2 < self->stop)) {
-            full_look(self, pc, t + 2);
-        }
-    }
-    return true;
 }
 
 /* Goes on for as long as the channel does little but stream. */
 HBM_NOINLINE static void stream(hbm_channel_t *self)
 {
-    bool simple[HBM_MAX_PC], changed = true;
-    hbm_tick_t row = HBM_NEVER, until = HBM_NEVER;
+    hbm_run_t r;
 
+    begin(self, &r, 0);
+    begin(self, &r, 1);
+    find_quiet(self, &r);
     while (self->pc[0].feed.valid | self->pc[1].feed.valid) {
         const hbm_tick_t t = column_due(self);
-        hbm_pc_t *const first = self->column_first, *const pc = first->column_at <= t ? first : first->other;
+        const bool one = self->pc[0].column_at <= t, two = self->pc[1].column_at <= t;
+        bool simple = one && !(two && self->column_first == &self->pc[1]) ? r.part[0].simple : r.part[1].simple;
 
-        if (changed) {
-            simple[0] = is_simple(&self->pc[0]);
-            simple[1] = is_simple(&self->pc[1]);
-            row = row_due(self);
-            until = hbm_min(look_due(self), self->stop) - 2;
-            changed = false;
+        if (HBM_UNLIKELY(t >= r.quiet)) {
+            const hbm_tick_t row = row_due(self), looks = look_due(self);
+            if (hbm_min(hbm_min(row, t), looks) >= self->stop - 2) {
+                break;
+            }
+            if (row < hbm_min(t, looks)) {
+                self->now = row;
+                visit_row(self, row, true);
+                find_quiet(self, &r);
+                continue;
+            }
+            simple = simple && looks > t;
         }
-        if (hbm_min(row, t) >= until || (t & 1) != 0) {
-            return;
+        if (HBM_UNLIKELY(!simple)) {
+            if (!in_full(self, &r)) {
+                return;
+            }
+        } else if (one && !(two && self->column_first == &self->pc[1])) {
+            if (r.part[0].is_write) {
+                stream_one(self, &r, 0, t, true);
+            } else {
+                stream_one(self, &r, 0, t, false);
+            }
+        } else {
+            if (r.part[1].is_write) {
+                stream_one(self, &r, 1, t, true);
+            } else {
+                stream_one(self, &r, 1, t, false);
+            }
         }
-        if (row < t) {
-            self->now = row;
-            visit_row(self, row, true);
-            changed = true;
-            continue;
-        }
-        if ((row <= t + 1 && pc->row_at <= t + 1) ||
-            !(pc->direction == HBM_READ ? stream_one(self, pc, t, &simple[pc->index], false)
-                                        : stream_one(self, pc, t, &simple[pc->index], true))) {
-            return;
-        }
-        changed = !simple[pc->index];
-        if (row <= t) {
-            visit_row(self, t, true);
-            changed = true;
-        }
+    }
+    for (int i = 0; i < HBM_MAX_PC; i++) {
+        tell(&self->pc[i], &r.part[i], self->device);
+        tell_feed(&self->pc[i].feed, &r.part[i]);
     }
 }
 

@@ -186,12 +186,11 @@ int hbm_system_run_parts(hbm_system_t *self) { return run_touched(self, run_part
 
 /* ---- explicit requests ---- */
 
-enum { SOME = 64 };
-
 int hbm_system_offer(hbm_system_t *self, const uint64_t *address, const uint8_t *is_write, const int64_t *tick,
                         int64_t n, bool wrap, int64_t *bad)
 {
-    const uint64_t capacity = hbm_map_capacity_bytes(&self->map);
+    const hbm_map_t *map = &self->map;
+    const uint64_t capacity = hbm_map_capacity_bytes(map), n_bursts = map->n_bursts;
 
     *bad = -1;
     if (self->finished || n < 0 || n > INT32_MAX) {
@@ -203,25 +202,14 @@ int hbm_system_offer(hbm_system_t *self, const uint64_t *address, const uint8_t 
             return HBM_ERR_ADDRESS;
         }
     }
-    for (int64_t from = 0; from < n; from += SOME) {
-        /* Some at a time: what was written a moment ago in other pieces than it is read is slow to read. */
-        hbm_request_t request[SOME];
-        int32_t pc[SOME];
-        const int32_t some = (int32_t)hbm_min(SOME, n - from);
-        for (int32_t k = 0; k < some; k++) {
-            const int64_t i = from + k;
-            const uint64_t burst = hbm_map_burst(&self->map, address[i]);
-            const hbm_spot_t spot =
-                hbm_map_spot(&self->map, burst < self->map.n_bursts ? burst : burst % self->map.n_bursts);
-            request[k] = (hbm_request_t){tick != NULL ? tick[i] : HBM_LONG_AGO, spot.bank, spot.row, spot.column,
-                                         is_write[i] != 0};
-            pc[k] = spot.pc;
-        }
-        for (int32_t k = 0; k < some; k++) {
-            hbm_system_touch(self, pc[k]);
-            if (hbm_feed_request(&hbm_system_pc(self, pc[k])->feed, &request[k]) != 0) {
-                return HBM_ERR_NO_MEMORY;
-            }
+    for (int64_t i = 0; i < n; i++) {
+        const uint64_t burst = hbm_map_burst(map, address[i]);
+        const hbm_spot_t spot = hbm_map_spot(map, HBM_LIKELY(burst < n_bursts) ? burst : burst % n_bursts);
+        const int32_t pc = hbm_spot_pc(spot);
+        hbm_system_touch(self, pc);
+        if (hbm_feed_request(&hbm_system_pc(self, pc)->feed, spot | (is_write[i] != 0 ? HBM_SPOT_WRITE : 0),
+                             tick != NULL ? tick[i] : HBM_LONG_AGO) != 0) {
+            return HBM_ERR_NO_MEMORY;
         }
     }
     for (int32_t i = 0; i < self->n_touched; i++) {

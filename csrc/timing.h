@@ -97,11 +97,9 @@ HBM_INLINE void hbm_window_push(hbm_timing_t *s, hbm_tick_t reference)
     s->window_at = (s->window_at + 1) & 3;
 }
 
-/* No ACT in the bank's group before t. */
-HBM_INLINE void hbm_hold_group(hbm_timing_t *s, const hbm_device_t *d, int b, hbm_tick_t t)
+/* No ACT in group g before t. */
+HBM_INLINE void hbm_hold_group(hbm_timing_t *s, int32_t g, hbm_tick_t t)
 {
-    const int32_t g = d->group_of[b];
-
     s->act_groups = hbm_max(s->act_groups, g == s->held_group ? HBM_LONG_AGO : s->act_group[s->held_group]);
     s->held_group = g;
     hbm_push(&s->act_group[g], t);
@@ -109,27 +107,30 @@ HBM_INLINE void hbm_hold_group(hbm_timing_t *s, const hbm_device_t *d, int b, hb
 
 HBM_INLINE void hbm_issue_act(hbm_timing_t *s, const hbm_device_t *d, int b, hbm_tick_t t)
 {
-    const hbm_tick_t r = t + d->act_reference;
+    const hbm_tick_t r = t + d->act_reference, RRDS = d->RRDS, RRDL = d->RRDL, RC = d->RC;
+    const int32_t g = d->group_of[b];
 
-    hbm_hold_group(s, d, b, t + d->RRDL);
-    hbm_push(&s->ref_group[d->group_of[b]], r + d->RRDL);
-    s->act_ok[b] = t + d->RC; /* t itself obeyed every older bound */
-    hbm_push(&s->ref_ok[b], r + d->RC);
+    hbm_hold_group(s, g, t + RRDL);
+    hbm_push(&s->ref_group[g], r + RRDL);
+    s->act_ok[b] = t + RC; /* t itself obeyed every older bound */
+    hbm_push(&s->ref_ok[b], r + RC);
     s->rd_ok[b] = r + d->RCDRD;
     s->wr_ok[b] = r + d->RCDWR;
     hbm_push(&s->pre_ok[b], r + d->RAS);
-    s->act_any = t + d->RRDS;
-    hbm_push(&s->refpb_any, r + d->RRDS);
-    hbm_push(&s->refab_ok, r + d->RC);
+    s->act_any = t + RRDS;
+    hbm_push(&s->refpb_any, r + RRDS);
+    hbm_push(&s->refab_ok, r + RC);
     hbm_window_push(s, r);
 }
 
 /* The bank's array starts to precharge at tick p (a PRE, or the internal one of RDA and WRA). */
 HBM_INLINE void hbm_precharge_at(hbm_timing_t *s, const hbm_device_t *d, int b, hbm_tick_t p)
 {
-    hbm_push(&s->act_ok[b], p + d->RP - d->act_reference);
-    hbm_push(&s->ref_ok[b], p + d->RP);
-    hbm_push(&s->refab_ok, p + d->RP);
+    const hbm_tick_t ready = p + d->RP;
+
+    hbm_push(&s->act_ok[b], ready - d->act_reference);
+    hbm_push(&s->ref_ok[b], ready);
+    hbm_push(&s->refab_ok, ready);
 }
 
 HBM_INLINE void hbm_issue_rd(hbm_timing_t *s, const hbm_device_t *d, int b, hbm_tick_t t)
@@ -163,7 +164,7 @@ HBM_INLINE void hbm_issue_pre(hbm_timing_t *s, const hbm_device_t *d, int b, hbm
 /* rfc: RFCpb or RFMpb.  Only REFpb enters the four-activate window. */
 HBM_INLINE void hbm_issue_refpb(hbm_timing_t *s, const hbm_device_t *d, int b, hbm_tick_t t, hbm_tick_t rfc, bool counts)
 {
-    hbm_hold_group(s, d, b, t + d->RRDL - d->act_reference);
+    hbm_hold_group(s, d->group_of[b], t + d->RRDL - d->act_reference);
     hbm_push(&s->act_ok[b], t + rfc - d->act_reference);
     hbm_push(&s->ref_ok[b], t + rfc);
     hbm_push(&s->act_any, t + d->RREFD - d->act_reference);

@@ -127,12 +127,17 @@ def toml_text(name: str) -> str:
 
 def choose(device: Device) -> tuple[EnergySet, str]:
     """The set recommended for a device, and in what words it was chosen."""
+    return _recommended(device.family, device.standard)
+
+
+@functools.lru_cache(maxsize=64)
+def _recommended(family: str, standard: str) -> tuple[EnergySet, str]:
     for name in energy_sets():
         found = energy_set(name)
-        if device.family in found.families:
-            return found, f"{name}, recommended for {device.family}"
-    found = energy_set("HBM4_RECOMMENDED" if device.standard == "HBM4" else "HBM3E_RECOMMENDED")
-    return found, f"{found.name}, the nearest to {device.family}, for which there is no set"
+        if family in found.families:
+            return found, f"{name}, recommended for {family}"
+    found = energy_set("HBM4_RECOMMENDED" if standard == "HBM4" else "HBM3E_RECOMMENDED")
+    return found, f"{found.name}, the nearest to {family}, for which there is no set"
 
 
 @functools.lru_cache(maxsize=64)

@@ -51,25 +51,16 @@ def run_requests(
     """
     burst_bytes = system.device.organisation.burst_bytes
     total = None if trace.known_records is None else trace.known_records * (request_bytes or burst_bytes)
-    held: list[Piece] = []
-    n_held = 0
+    offered = 0
 
-    def flush() -> None:
-        nonlocal n_held
-        if n_held:
-            times = [part[2] for part in held if part[2] is not None]
-            core.requests(
-                np.concatenate([part[0] for part in held]),
-                np.concatenate([part[1] for part in held]),
-                np.concatenate(times) if times else None,
-                wrap,
-                run=borders is None,
-            )
-            if borders is not None:
-                borders.run(system.n_channels, last=False)
-            bar.add(n_held * burst_bytes)
-        n_held = 0
-        held.clear()
+    def run_block() -> None:
+        nonlocal offered
+        if offered and borders is None:
+            core.accept()
+        elif offered and borders is not None:
+            borders.run(system.n_channels, last=False)
+        bar.add(offered * burst_bytes)
+        offered = 0
 
     with Bar(progress, total, os.path.basename(trace.name), burst_bytes) as bar:
         chunks = trace.chunks()
@@ -85,16 +76,16 @@ def run_requests(
             moved.bytes_asked += len(address) * burst_bytes if size is None else int(size.sum(dtype=np.int64))
             is_write = np.ascontiguousarray(chunk.is_write, dtype=np.uint8)
             for piece in _pieces(address, size, is_write, tick, burst_bytes):
-                held.append(piece)
-                n_held += len(piece[0])
-                if n_held >= BLOCK_REQUESTS:
-                    flush()
+                core.requests(*piece, wrap, run=False)
+                offered += len(piece[0])
+                if offered >= BLOCK_REQUESTS:
+                    run_block()
             if stop.asked and next(chunks, None) is not None:
                 last = {"record": chunk.first_record + len(address) - 1}
                 whole = None if moved.sized else total
                 moved.interrupted = interrupted("records", moved.records, last, moved.bytes_asked, whole)
                 break
-        flush()
+        run_block()
         if borders is not None:
             borders.run(system.n_channels, last=True)
 
@@ -115,6 +106,8 @@ def _placed(
     capacity = np.uint64(system.capacity_bytes)
     if wrap:
         return address % capacity, size
+    if size is None and address.max(initial=0) < capacity:
+        return address, None
     length = np.uint64(1) if size is None else size
     outside = np.flatnonzero((length > capacity) | (address > capacity - np.minimum(length, capacity)))
     if len(outside):
@@ -148,12 +141,13 @@ def _pieces(
         stop = min(done + BLOCK_REQUESTS, total)
         low, high = np.searchsorted(ends, [done, stop - 1], side="right")
         part = slice(int(low), int(high) + 1)
-        lengths = np.minimum(ends[part], stop) - np.maximum(ends[part] - count[part], done)
-        skipped = np.maximum(done - (ends[part] - count[part]), 0)
-        starts = np.cumsum(lengths) - lengths
-        step = np.arange(stop - done, dtype=np.int64) - np.repeat(starts, lengths) + np.repeat(skipped, lengths)
+        starts = np.maximum(ends[part] - count[part], done)
+        lengths = np.minimum(ends[part], stop) - starts
+        # What burst number and position differ by is one number per request.
+        ahead = first[part].astype(np.int64) - (ends[part] - count[part])
+        number = np.repeat(ahead, lengths) + np.arange(done, stop, dtype=np.int64)
         yield (
-            (np.repeat(first[part], lengths) + step.astype(np.uint64)) * burst,
+            number.astype(np.uint64) * burst,
             np.repeat(is_write[part], lengths),
             None if tick is None else np.repeat(tick[part], lengths),
         )

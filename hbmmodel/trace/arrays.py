@@ -46,16 +46,21 @@ class ArrayRequests(RequestTrace):
         self.timed = time_ps is not None
         self.known_records = len(address)
         self._arrays = (address, is_write, size_bytes, time_ps)
+        self._hash: str | None = None
         for array in self._arrays:
             if array is not None:
                 array.flags.writeable = False  # chunks are views of them
 
     def content_hash(self) -> str:
         """SHA-256 (hex) of the arrays."""
-        hasher = hashlib.sha256()
-        for array in self._arrays:
-            hasher.update(b"-" if array is None else str(array.dtype).encode() + array.tobytes())
-        return hasher.hexdigest()
+        if self._hash is None:
+            hasher = hashlib.sha256()
+            for array in self._arrays:
+                hasher.update(b"-" if array is None else str(array.dtype).encode())
+                if array is not None:
+                    hasher.update(array.data)
+            self._hash = hasher.hexdigest()
+        return self._hash
 
     def chunks(self, max_records: int = CHUNK_RECORDS) -> Iterator[RequestChunk]:
         """Views of the arrays, in chunks."""

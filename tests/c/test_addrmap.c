@@ -128,11 +128,11 @@ static void the_fast_walk_agrees_with_decode(void)
             int64_t bad = 0;
             const hbm_spot_t spot = hbm_map_spot(map, burst);
             CHECK_EQ(hbm_map_decode(map, &address, 1, false, c, &bad), 0);
-            CHECK_EQ(spot.pc, (c[HBM_STACK] * 2 + c[HBM_CHANNEL]) * 2 + c[HBM_PSEUDO_CHANNEL]);
-            CHECK_EQ(spot.bank, (c[HBM_SID] * 2 + c[HBM_BANK_GROUP]) * 2 + c[HBM_BANK]);
-            CHECK_EQ(spot.row, c[HBM_ROW]);
-            CHECK_EQ(spot.column, c[HBM_COLUMN]);
-            CHECK_EQ(place.pc, spot.pc);
+            CHECK_EQ(hbm_spot_pc(spot), (c[HBM_STACK] * 2 + c[HBM_CHANNEL]) * 2 + c[HBM_PSEUDO_CHANNEL]);
+            CHECK_EQ(hbm_spot_bank(spot), (c[HBM_SID] * 2 + c[HBM_BANK_GROUP]) * 2 + c[HBM_BANK]);
+            CHECK_EQ(hbm_spot_row(spot), c[HBM_ROW]);
+            CHECK_EQ(hbm_spot_column(spot), c[HBM_COLUMN]);
+            CHECK_EQ(place.pc, hbm_spot_pc(spot));
             CHECK_EQ((b.bank + s.bank) ^ b.flip ^ s.flip, (c[HBM_SID] * 2 + c[HBM_BANK_GROUP]) * 2 + c[HBM_BANK]);
             CHECK_EQ(b.row, c[HBM_ROW]);
             CHECK_EQ(b.column + s.column, c[HBM_COLUMN]);

@@ -180,8 +180,8 @@ static void requests_come_out_as_they_went_in(void)
     hbm_feed_t feed = {.map = NULL};
     for (int round = 0; round < 2; round++) {
         for (int i = 0; i < 50; i++) {
-            const hbm_request_t r = {i % 3 == 0 ? HBM_LONG_AGO : i * 10, i % 32, i, i % 7, i % 2 == 1};
-            CHECK_EQ(hbm_feed_request(&feed, &r), 0);
+            const hbm_spot_t spot = hbm_spot(i % 32, i, i % 7) | (i % 2 == 1 ? HBM_SPOT_WRITE : 0);
+            CHECK_EQ(hbm_feed_request(&feed, spot, i % 3 == 0 ? HBM_LONG_AGO : i * 10), 0);
         }
         hbm_feed_start_requests(&feed);
         for (int i = 0; i < 50; i++) {
@@ -199,13 +199,40 @@ static void requests_come_out_as_they_went_in(void)
     hbm_feed_free(&feed);
 }
 
+/* Timed and untimed ones, offered while others wait, in blocks of any length. */
+static void requests_wait_in_order(void)
+{
+    enum { N = 3000 };
+    uint64_t seed = 3;
+    hbm_feed_t feed = {.map = NULL};
+    int offered = 0, taken = 0;
+
+    while (taken < N) {
+        for (int left = (int)(test_random(&seed) % 60); left > 0 && offered < N; left--, offered++) {
+            const bool timed = offered > 200 && offered % 5 < 2;
+            CHECK_EQ(hbm_feed_request(&feed, hbm_spot(1, offered, 2), timed ? offered : HBM_LONG_AGO), 0);
+        }
+        hbm_feed_start_requests(&feed);
+        for (int left = (int)(test_random(&seed) % 60); left > 0 && taken < offered; left--, taken++) {
+            const bool timed = taken > 200 && taken % 5 < 2;
+            CHECK(feed.valid);
+            CHECK_EQ(feed.row, taken);
+            CHECK_EQ(feed.timed, timed);
+            CHECK_EQ(feed.arrival, timed ? taken : HBM_LONG_AGO);
+            hbm_feed_step(&feed);
+        }
+        CHECK_EQ(feed.valid, taken < offered);
+    }
+    CHECK(feed.request_capacity <= 2048); /* those that are taken are forgotten */
+    hbm_feed_free(&feed);
+}
+
 static void numbered_requests_carry_their_number(void)
 {
     for (int numbered = 0; numbered < 2; numbered++) {
         hbm_feed_t feed = {.map = NULL, .number_requests = numbered == 1};
         for (int i = 0; i < 5; i++) {
-            const hbm_request_t r = {HBM_LONG_AGO, 0, i, 0, false};
-            CHECK_EQ(hbm_feed_request(&feed, &r), 0);
+            CHECK_EQ(hbm_feed_request(&feed, hbm_spot(0, i, 0), HBM_LONG_AGO), 0);
         }
         hbm_feed_start_requests(&feed);
         for (int i = 0; i < 5; i++) {
@@ -219,13 +246,12 @@ static void numbered_requests_carry_their_number(void)
 static int fill(void *arg)
 {
     hbm_feed_t feed = {.map = map};
-    const hbm_request_t r = {0, 0, 0, 0, false};
     int ret = 0;
     (void)arg;
     for (int i = 0; i < 40 && ret == 0; i++) {
         ret = hbm_feed_add(&feed, i, i, false, 100 * i, 100 * i + 10);
         ret = ret != 0 ? ret : hbm_feed_add(&feed, i, i, false, 100 * i + 20, 100 * i + 30);
-        ret = ret != 0 ? ret : hbm_feed_request(&feed, &r);
+        ret = ret != 0 ? ret : hbm_feed_request(&feed, hbm_spot(0, 0, 0), 0);
     }
     hbm_feed_free(&feed);
     return ret;
@@ -242,5 +268,4 @@ static void running_out_of_memory_is_reported(void)
 
 TESTS(T(operands_take_turns), T(a_feed_can_be_filled_again), T(streams_join_at_their_start),
       T(intervals_behind_all_streams_are_forgotten), T(requests_come_out_as_they_went_in),
-      T(numbered_requests_carry_their_number),
-      T(running_out_of_memory_is_reported))
+      T(requests_wait_in_order), T(numbered_requests_carry_their_number), T(running_out_of_memory_is_reported))

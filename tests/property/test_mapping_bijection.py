@@ -1,4 +1,5 @@
-"""Random maps of random devices: decode and encode are inverse, stay in range, and no two bursts share a place."""
+"""Random maps of random devices: decode and encode are inverse, stay in range, no two bursts share a place, and that is
+where requests go."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ from typing import Any
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sim_cases import READS, WRITES, addresses_moved
 
 import hbmmodel as hbm
 from hbmmodel.device.presets import load
@@ -120,3 +122,27 @@ def test_no_two_bursts_of_a_small_system_share_a_place(
     addresses = np.arange(n, dtype=np.uint64) * np.uint64(32)
     number = np.ravel_multi_index(tuple(system.map.decode(addresses).T), sizes)
     assert np.array_equal(np.bincount(number, minlength=n), np.ones(n, dtype=np.int64))
+
+
+@given(
+    st.data(),
+    st.sampled_from(["HBM2E_3200", "HBM3_6400", "HBM4_8000"]),
+    st.sampled_from([1, 2, 3, 6]),
+    st.integers(1, 4),
+    st.integers(1, 3),
+    st.sampled_from([3, 12, 12288, 16384]),
+    st.integers(0, 2**32),
+)
+@settings(max_examples=60)
+def test_requests_go_where_any_map_puts_them(
+    data: Any, name: str, stacks: int, channels: int, sids: int, rows: int, seed: int
+) -> None:
+    device = hbm.device(name, channels=channels, sids=sids, rows=rows)
+    sizes = sizes_of(hbm.System(device, stacks=stacks))
+    system = hbm.System(device, stacks=stacks, mapping=data.draw(expressions(sizes)))
+    rng = np.random.default_rng(seed)
+    address = rng.permutation(np.unique(rng.integers(0, int(np.prod(sizes)), 60))).astype(np.uint64) * np.uint64(32)
+    is_write = rng.random(len(address)) < 0.4
+    log = hbm.simulate(system, hbm.Trace.from_requests(address, is_write), command_log=True, threads=1).command_log
+    assert addresses_moved(system, log, READS).tolist() == np.sort(address[~is_write]).tolist()
+    assert addresses_moved(system, log, WRITES).tolist() == np.sort(address[is_write]).tolist()

@@ -38,6 +38,7 @@ ROOMS: dict[str, set[str]] = {
 PARTS = {
     "account": "channel",
     "idle": "channel",
+    "spot": "addrmap",
     "step_": "channel",
     "border": "system",
     "readout": "system",
