@@ -145,7 +145,12 @@ def save(result: Result, directory: Path) -> Path:
     check_target(directory)
     work = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", suffix=".part", dir=directory.parent))
     try:
-        _write(result, work)
+        try:
+            _write(result, work)
+        except OSError as error:  # pyarrow's names no file
+            raise OSError(
+                f"{directory} cannot be written: {error.strerror or error}; make room, or name another directory"
+            ) from None
         work.chmod(0o777 & ~_umask())
         with _alone(directory):
             _check_content(directory)
