@@ -39,6 +39,12 @@ static void complete(hbm_pc_t *pc, int32_t tag, hbm_tick_t done, bool forwarded)
     }
 }
 
+static void time_class_read(hbm_channel_t *self, hbm_pc_t *pc, int traffic_class, hbm_tick_t latency)
+{
+    hbm_classes_time_read(pc->classes, traffic_class, latency);
+    hbm_histogram_of_class(self->histogram, traffic_class)[hbm_bucket(latency)]++;
+}
+
 static void forward(hbm_channel_t *self, hbm_pc_t *pc, const hbm_feed_t *f, hbm_tick_t t)
 {
     const hbm_tick_t latency = f->timed ? t - f->arrival : 0;
@@ -54,7 +60,7 @@ static void forward(hbm_channel_t *self, hbm_pc_t *pc, const hbm_feed_t *f, hbm_
     }
     if (pc->classes != NULL) {
         hbm_classes_count(pc->classes, f->traffic_class, false, true);
-        hbm_classes_time_read(pc->classes, f->traffic_class, latency);
+        time_class_read(self, pc, f->traffic_class, latency);
     }
     pc->forwarded_at = t;
     complete(pc, f->tag, t, true);

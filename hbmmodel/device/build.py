@@ -99,6 +99,7 @@ def device(name: str, variant: str | None = None, **overrides: Any) -> Device:
     grid = Grid(tck_ps(preset.data_rate_mbps, preset.bits_per_ck), preset.half_ck, organisation.banks)
     timing = resolve(needs, grid, where)
     _check_row_cycle(timing, given, where)
+    _check_refresh_times(timing, given, organisation.banks, where)
     return Device(
         name=preset.name,
         variant=stack.name,
@@ -288,6 +289,23 @@ def _check_row_cycle(timing: Mapping[str, Value], given: _Overrides, where: str)
         raise HbmDeviceError(
             f"{where}: tRC_ck = {float(rc.ck):g} is not tRAS + tRP = {float(ras.ck):g} + {float(rp.ck):g} CK;"
             " change tRAS_ck or tRP_ck and leave tRC out"
+        )
+
+
+def _check_refresh_times(timing: Mapping[str, Value], given: _Overrides, banks: int, where: str) -> None:
+    """A user's tREFIpb refreshes every bank in time; a user's tRASmax leaves the time that a late refresh may take."""
+    ns = {name: value.ns for name, value in timing.items() if name in given.ns or name in given.ck}
+    interval = timing["tREFI"].ns or Fraction(0)
+    per_bank, open_at_most = ns.get("tREFIpb"), ns.get("tRASmax")
+    if per_bank is not None and per_bank * banks > interval:
+        raise HbmDeviceError(
+            f"{where}: tREFIpb = {float(per_bank):g} ns is longer than tREFI / banks = {float(interval / banks):g} ns:"
+            " a bank would be refreshed too late; change tREFI_ns and leave tREFIpb out"
+        )
+    if open_at_most is not None and open_at_most < 9 * interval:
+        raise HbmDeviceError(
+            f"{where}: tRASmax = {float(open_at_most):g} ns is shorter than 9 * tREFI = {float(9 * interval):g} ns:"
+            " rows are closed for a refresh, which may be that late; change tREFI_ns and leave tRASmax out"
         )
 
 

@@ -160,7 +160,7 @@ def _integers(name: str, field: str, values: ArrayLike, low: int, high: int) -> 
         raise HbmTraceError(f"{name}: field {field}: {array.ndim} dimensions; give an array of one")
     if array.size == 0:
         return np.zeros(0, np.uint64)
-    if array.dtype.kind not in "biu":
+    if array.dtype.kind not in ("biu" if high == 1 else "iu"):
         # Python integers beyond 64 bits, or a mixture of signs, arrive as objects or floats.
         listed = values if isinstance(values, list | tuple) else array.tolist()
         for i, value in enumerate(listed):

@@ -17,7 +17,7 @@ from hbmmodel.trace.expand import Operand
 from hbmmodel.trace.hbmop import INT_MAX, TEXT_MAX
 from hbmmodel.trace.index import IndexArrays
 from hbmmodel.trace.problem import HbmTraceWarning
-from hbmmodel.trace.protowire import Delimited, signed
+from hbmmodel.trace.protowire import REMEDY, Delimited, signed
 from hbmmodel.trace.records import Alloc, OpRecord, Record, RecordedTrace
 from hbmmodel.trace.source import file_digest
 
@@ -82,6 +82,8 @@ class ChakraTrace(RecordedTrace):
         tensors: dict[tuple[str, int], int] = {}
         left_out: Counter[str] = Counter()
         for message in messages:
+            if not message:  # of zeros there may be gigabytes
+                raise stream.error("an empty message is no node", None, None, REMEDY)
             node = _Node(stream, message)
             if node.kind not in MOVING or node.tensor_bytes is None:
                 if node.kind not in QUIET:

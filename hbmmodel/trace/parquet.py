@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from hbmmodel.errors import HbmTraceError
 from hbmmodel.trace.model import CHUNK_RECORDS, RequestChunk, RequestTrace, check_max_records, uniform_sizes
-from hbmmodel.trace.problem import trace_error
+from hbmmodel.trace.problem import HbmTraceWarning, excerpt, trace_error
 from hbmmodel.trace.source import file_digest
 
 __all__ = ["VERSION", "ParquetRequests", "ParquetWriter"]
@@ -85,6 +86,9 @@ class ParquetRequests(RequestTrace):
             if not types.is_integer(kind) and not (column == "is_write" and types.is_boolean(kind)):
                 raise trace_error(self.name, "wrong type", field=column, got=str(kind), remedy="store whole numbers")
             found.append(column)
+        if left_out := [column for column in schema.names if column not in COLUMNS]:
+            text = f"{self.name}: columns left out: {excerpt(left_out)}; those read are {', '.join(COLUMNS)}"
+            warnings.warn(text, HbmTraceWarning, stacklevel=2)
         return found
 
     def chunks(self, max_records: int = CHUNK_RECORDS) -> Iterator[RequestChunk]:

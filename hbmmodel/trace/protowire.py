@@ -17,7 +17,7 @@ from hbmmodel.errors import HbmTraceError
 from hbmmodel.trace.problem import trace_error
 from hbmmodel.trace.source import pieces
 
-__all__ = ["MESSAGE_MAX", "Delimited", "fields", "signed"]
+__all__ = ["MESSAGE_MAX", "REMEDY", "Delimited", "fields", "signed"]
 
 MESSAGE_MAX = 16 << 20
 VARINT_BYTES_MAX = 10

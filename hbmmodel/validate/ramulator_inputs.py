@@ -241,6 +241,8 @@ def read_runs(directory: Path, traces: list[str]) -> dict[str, Mapping[str, Any]
         runs = dict.fromkeys(runs) if all(isinstance(name, str) for name in runs) else None
     if not isinstance(runs, dict):
         raise HbmTraceError(f"{path}: expected an object of runs, by name")
+    if not runs:
+        raise HbmTraceError(f"{path}: holds no runs; name some, or remove the file to compute all combinations")
     for name, values in runs.items():
         if values is not None and not isinstance(values, dict):
             raise HbmTraceError(f"{path}: run {name}: expected an object of values or null")

@@ -63,6 +63,12 @@ def test_row_cycle_follows_its_parts() -> None:
     assert device("X_RAMULATOR21_HBM3_6400").timing["tRC"].ck == 72
 
 
+def test_refresh_times_that_keep_every_row_alive_are_taken() -> None:
+    assert device("HBM4_8000", tREFIpb_ns=81.25).timing["tREFIpb"].ck == 162
+    assert device("HBM4_8000", tREFIpb_ck=100).timing["tREFIpb"].confidence == "user"
+    assert device("HBM4_8000", tREFI_ns=1950, tRASmax_ns=17550).timing["tRASmax"].ns == 17550
+
+
 def test_an_explicit_row_cycle_must_be_the_sum() -> None:
     assert device("HBM3_6400", tRC_ns=45).timing["tRC"].ns == 45
     assert device("HBM3_6400", tRC_ck=72.5).timing["tRC"].ck == Fraction(145, 2)
@@ -159,7 +165,10 @@ def test_organisation_of_the_stack() -> None:
         ({"tREFI_ns": 450}, "tREFI = 900 CK is not longer than tRFCab = 900 CK"),
         ({"tRP_ck": 0.5}, "tRP = 0.5 CK is shorter than the ACT command itself"),
         ({"tRFCpb_ns": 10}, "tRFCpb = 20 CK is shorter than tRP = 32 CK"),
-        ({"tREFIpb_ns": 5000}, "tREFI = 7800 CK is shorter than tREFIpb = 10000 CK"),
+        ({"tREFIpb_ns": 82}, "tREFIpb = 82 ns is longer than tREFI / banks = 81.25 ns: a bank would be refreshed too"),
+        ({"tREFIpb_ck": 163}, "tREFIpb = 81.5 ns is longer than tREFI / banks = 81.25 ns"),
+        ({"tREFIpb_ns": 60, "tREFI_ns": 1950}, "tREFIpb = 60 ns is longer than tREFI / banks = 40.625 ns"),
+        ({"tRASmax_ns": 35099}, "tRASmax = 35099 ns is shorter than 9 * tREFI = 35100 ns"),
     ],
 )
 def test_refused_overrides(overrides: dict[str, Any], message: str) -> None:

@@ -222,6 +222,17 @@ def test_a_save_that_fails_leaves_the_old_result_and_no_litter(
     assert [p.name for p in saved.parent.iterdir()] == ["run"]
 
 
+def test_a_disk_that_is_full_is_told_with_the_name_of_the_result(
+    saved: Path, one_channel: System, make_result: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise OSError("Error writing bytes to file")
+
+    monkeypatch.setattr(store, "_write_summary", fail)
+    with pytest.raises(OSError, match="/run cannot be written: Error writing bytes to file; make room, or name"):
+        make_result(one_channel).save(saved)
+
+
 def test_a_rename_that_fails_puts_the_old_result_back(
     saved: Path, eight_stacks: System, make_result: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

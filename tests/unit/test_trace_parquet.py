@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from hbmmodel.errors import HbmTraceError
-from hbmmodel.trace import RequestTrace, Trace, convert, read_trace
+from hbmmodel.trace import HbmTraceWarning, RequestTrace, Trace, convert, read_trace
 
 
 def opened(path: Path) -> RequestTrace:
@@ -53,7 +53,8 @@ def test_other_integer_types_and_columns_are_understood(tmp_path: Path) -> None:
         is_write=pa.array([0, 1], pa.uint8()),
         note=pa.array(["x", "y"]),
     )
-    (chunk,) = opened(path).chunks()
+    with pytest.warns(HbmTraceWarning, match="columns left out: .'note'"):
+        (chunk,) = opened(path).chunks()
     assert (chunk.address.tolist(), chunk.is_write.tolist()) == ([1, 2], [0, 1])
     assert chunk.address.dtype == np.uint64
 
@@ -111,3 +112,10 @@ def test_sizes_of_zero_mean_none(tmp_path: Path) -> None:
     path = stored(tmp_path / "a.parquet", address=[0, 64, 128], is_write=[0, 0, 0], size=[0, 0, 32])
     found = [(c.first_record, None if c.size_bytes is None else c.size_bytes.tolist()) for c in opened(path).chunks()]
     assert found == [(0, None), (2, [32])]
+
+
+def test_columns_that_are_not_read_are_told(tmp_path: Path) -> None:
+    path = stored(tmp_path / "a.parquet", address=[0, 64], is_write=[False, True], time_ns=[1, 2])
+    with pytest.warns(HbmTraceWarning, match=r"a.parquet: columns left out: .*time_ns.*; those read are address,"):
+        trace = opened(path)
+    assert not trace.timed and len(next(iter(trace.chunks()))) == 2

@@ -112,6 +112,7 @@ def test_nodes_without_memory_are_counted(tmp_path: Path) -> None:
         (chakra(message(f1=1, f3=2, f10=message(f1=b"tensor_size", f9=2**64 - 4))), "not a size in bytes: got -4"),
         (chakra(message(f1=1, f3=2, f10=b"\xff")), "record 1: no protocol buffer"),
         (chakra(message(f1=1, f3=1)), "trace holds no operations"),
+        (bytes(1000), "record 1: an empty message is no node"),
     ],
 )
 def test_malformed_nodes_are_named(tmp_path: Path, data: bytes, text: str) -> None:

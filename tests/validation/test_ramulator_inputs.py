@@ -124,6 +124,10 @@ def number_runs(folder):
     (folder / "runs.json").write_text("3")
 
 
+def no_runs(folder):
+    (folder / "runs.json").write_text(json.dumps({"runs": {}}))
+
+
 def wrong_run(folder):
     (folder / "runs.json").write_text(json.dumps({"runs": {RUN: 3}}))
 
@@ -193,6 +197,7 @@ def log_number(folder):
         (one_array, r"requests\.npz: not a readable \.npz"),
         (text_runs, r"runs\.json: line 3: not JSON"),
         (number_runs, r"runs\.json: expected an object of runs"),
+        (no_runs, "runs.json: holds no runs; name some, or remove the file"),
         (wrong_run, r"runs\.json: run HBM4_8000.*: expected an object of values"),
         (wrong_value, r"runs\.json: run HBM4_8000.*: cycles = 'many' is not a number"),
         (short_name, r"runs\.json: run 'HBM4_8000\|pb': expected device\|map"),
