@@ -249,16 +249,15 @@ HBM_INLINE bool visit_tick(hbm_channel_t *self, bool *streams)
     for (;;) {
         column = column_due(self);
         looks = look_due(self);
-        row = row_due(self);
+        row = hbm_max(row_due(self), self->now + 1); /* a bound may lie in the past */
         if (row >= hbm_min(column, looks)) {
             break;
         }
-        t = hbm_max(row, self->now + 1);
-        if (t >= hbm_min(self->stop, HBM_NEVER / 2)) {
+        if (row >= hbm_min(self->stop, HBM_NEVER / 2)) {
             return false;
         }
-        self->now = t;
-        visit_row_alone(self, t);
+        self->now = row;
+        visit_row_alone(self, row);
     }
     t = hbm_max(hbm_min(column, looks), self->now + 1);
     if (t >= hbm_min(self->stop, HBM_NEVER / 2)) {

@@ -33,7 +33,7 @@ typedef struct {
     hbm_pc_t *column_first;
     hbm_pc_t pc[HBM_MAX_PC];
     hbm_operation_result_t *tally; /* by tag of an entry, or NULL */
-    uint64_t *histogram;
+    uint64_t *histogram; /* NULL: reads are not timed; there are no classes then */
     hbm_epochs_t *epochs;
     hbm_power_state_t power;
     struct hbm_cycle *cycle; /* see step_sleep.h; NULL: sleep is not skipped */

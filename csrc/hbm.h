@@ -271,6 +271,8 @@ HBM_API void hbm_system_bank_counters(const hbm_system_t *self, int64_t *out);
 HBM_API int32_t hbm_histogram_n_buckets(void);
 HBM_API int64_t hbm_histogram_lower_edge(int32_t bucket);
 HBM_API void hbm_system_histogram(const hbm_system_t *self, uint64_t *out);
+/* classes rows of hbm_histogram_n_buckets(), which add up to that of all reads; nothing without classes. */
+HBM_API void hbm_system_class_histograms(const hbm_system_t *self, uint64_t *out);
 HBM_API int64_t hbm_system_epochs(const hbm_system_t *self, int64_t *epoch_ticks);
 /* 4 rows (bytes read, bytes written, ACT, REF) of n epochs. */
 HBM_API int hbm_system_epoch_table(hbm_system_t *self, int64_t n, int64_t *out);

@@ -46,13 +46,28 @@ void hbm_system_class_counters(const hbm_system_t *self, int64_t *out)
     }
 }
 
+/* Of what the workers hold, `n` counts from `first` on. */
+static void add_histograms(const hbm_system_t *self, ptrdiff_t first, ptrdiff_t n, uint64_t *out)
+{
+    memset(out, 0, (size_t)n * sizeof *out);
+    for (int32_t w = 0; w < self->n_workers; w++) {
+        for (ptrdiff_t i = 0; i < n; i++) {
+            out[i] += self->worker[w].histogram[first + i];
+        }
+    }
+}
+
 void hbm_system_histogram(const hbm_system_t *self, uint64_t *out)
 {
-    memset(out, 0, HBM_HISTOGRAM_BUCKETS * sizeof *out);
-    for (int32_t w = 0; w < self->n_workers; w++) {
-        for (int32_t i = 0; i < HBM_HISTOGRAM_BUCKETS; i++) {
-            out[i] += self->worker[w].histogram[i];
-        }
+    add_histograms(self, 0, HBM_HISTOGRAM_BUCKETS, out);
+}
+
+void hbm_system_class_histograms(const hbm_system_t *self, uint64_t *out)
+{
+    const hbm_classes_t *classes = self->channel[0].pc[0].classes;
+
+    if (classes != NULL) {
+        add_histograms(self, HBM_HISTOGRAM_BUCKETS, (ptrdiff_t)classes->n * HBM_HISTOGRAM_BUCKETS, out);
     }
 }
 

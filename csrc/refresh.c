@@ -20,10 +20,10 @@ static int just_left(const hbm_pc_t *pc, uint64_t set, int last, hbm_tick_t befo
     for (int half = 0; half < 2; half++) {
         for (uint64_t m = set & (half == 0 ? from : ~from); m != 0; m &= m - 1) {
             const int b = hbm_lowest(m);
-            if (pc->last_use[b] <= before && pc->last_use[b] > used) {
-                used = pc->last_use[b];
-                best = b;
-            }
+            const hbm_tick_t at = pc->last_use[b];
+            const bool better = (at <= before) & (at > used);
+            best = better ? b : best;
+            used = better ? at : used;
         }
     }
     return best;

@@ -44,6 +44,12 @@ HBM_INLINE int32_t hbm_bucket(int64_t value)
     return bucket < HBM_HISTOGRAM_BUCKETS ? bucket : HBM_HISTOGRAM_BUCKETS - 1;
 }
 
+/* Behind the histogram of all reads lie those of the classes of traffic, where there are any. */
+HBM_INLINE uint64_t *hbm_histogram_of_class(uint64_t *histogram, int32_t traffic_class)
+{
+    return histogram + (ptrdiff_t)(traffic_class + 1) * HBM_HISTOGRAM_BUCKETS;
+}
+
 #define HBM_EPOCHS 512
 
 enum { HBM_EPOCH_READ, HBM_EPOCH_WRITE, HBM_EPOCH_ACT, HBM_EPOCH_REF, HBM_EPOCH_SERIES };

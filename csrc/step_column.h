@@ -97,7 +97,7 @@ HBM_INLINE void issue_column(hbm_channel_t *self, hbm_pc_t *pc, int bank, hbm_ti
             pc->classes->columns++;
             pc->classes->item[e->traffic_class].waiting[is_write]--;
             if (!is_write) {
-                hbm_classes_time_read(pc->classes, e->traffic_class, done - e->since);
+                time_class_read(self, pc, e->traffic_class, done - e->since);
             }
         }
         if (self->log.on) {

@@ -39,6 +39,12 @@ static void complete(hbm_pc_t *pc, int32_t tag, hbm_tick_t done, bool forwarded)
     }
 }
 
+static void time_class_read(hbm_channel_t *self, hbm_pc_t *pc, int traffic_class, hbm_tick_t latency)
+{
+    hbm_classes_time_read(pc->classes, traffic_class, latency);
+    hbm_histogram_of_class(self->histogram, traffic_class)[hbm_bucket(latency)]++;
+}
+
 static void forward(hbm_channel_t *self, hbm_pc_t *pc, const hbm_feed_t *f, hbm_tick_t t)
 {
     const hbm_tick_t latency = f->timed ? t - f->arrival : 0;
@@ -54,7 +60,7 @@ static void forward(hbm_channel_t *self, hbm_pc_t *pc, const hbm_feed_t *f, hbm_
     }
     if (pc->classes != NULL) {
         hbm_classes_count(pc->classes, f->traffic_class, false, true);
-        hbm_classes_time_read(pc->classes, f->traffic_class, latency);
+        time_class_read(self, pc, f->traffic_class, latency);
     }
     pc->forwarded_at = t;
     complete(pc, f->tag, t, true);
@@ -132,6 +138,15 @@ HBM_INLINE bool answered_by_write(const hbm_pc_t *pc, const hbm_feed_t *f)
            hbm_queue_holds(&pc->queue[HBM_WRITE], f->bank, f->row, f->column);
 }
 
+/* The write that f has next is accepted at t: the host is free of it one CK later. */
+HBM_INLINE void note_write(hbm_channel_t *self, hbm_pc_t *pc, const hbm_feed_t *f, hbm_tick_t t)
+{
+    pc->filter[hbm_filter_slot(f->bank, f->row, f->column)]++;
+    if (self->tally != NULL) {
+        self->tally[f->tag].end_tick = hbm_max(self->tally[f->tag].end_tick, t + 2);
+    }
+}
+
 /* Puts the burst that f has next into its queue. */
 HBM_INLINE void enqueue(hbm_channel_t *self, hbm_pc_t *pc, const hbm_feed_t *f, hbm_tick_t t, const bool plain)
 {
@@ -142,10 +157,7 @@ HBM_INLINE void enqueue(hbm_channel_t *self, hbm_pc_t *pc, const hbm_feed_t *f, 
     bool hit;
 
     if (direction == HBM_WRITE) {
-        pc->filter[hbm_filter_slot(bank, f->row, f->column)]++;
-        if (self->tally != NULL) { /* posted: the host is free of it one CK later */
-            self->tally[f->tag].end_tick = hbm_max(self->tally[f->tag].end_tick, t + 2);
-        }
+        note_write(self, pc, f, t);
     }
     hit = pc->open_row[bank] == f->row;
     list = hit ? &q->hits[bank] : &q->others[bank];

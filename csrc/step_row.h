@@ -294,11 +294,11 @@ HBM_INLINE bool try_entries(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t, boo
     hbm_queue_t *q = pc->serving;
     const uint64_t others =
         (plain || s->others == NULL ? q->other_banks : s->others(pc, self->policies, pc->direction)) & ~pc->blocked;
-    const hbm_tick_t common = hbm_act_common(&pc->timing, self->device);
     int64_t act = HBM_NEVER, pre = HBM_NEVER;
-    hbm_tick_t next_act = HBM_NEVER, next_pre = HBM_NEVER;
+    hbm_tick_t common = HBM_NEVER, next_act = HBM_NEVER, next_pre = HBM_NEVER;
 
     if (act_due) {
+        common = hbm_act_common(&pc->timing, self->device);
         if (refresh_holds(pc, t)) {
             pc->act_at = t + 2;
         } else {

@@ -1,6 +1,6 @@
-/* Streams.  A pseudo-channel that reads open rows with a full queue does the same every tCCDS: the oldest hit goes, and two
- * ticks later the next request takes its place; one that drains writes does it with nothing taking their place.  Here both
- * are one step, with nothing else asked, and what only the last burst decides is written when somebody asks.  Row commands
+/* Streams.  A pseudo-channel that uses open rows with a full queue does the same every tCCDS: the oldest hit goes, and two
+ * ticks later the next request takes its place; or, where writes leave and a read comes next, nothing does.  Here both are
+ * one step, with nothing else asked, and what only the last burst decides is written when somebody asks.  Row commands
  * are taken on the way; whatever else is not so simple is left to the steps themselves.  Part of channel.c.
  *
  * `i`, a pseudo-channel, and is_write are constants where these are called: what the processor need not look up it need not
@@ -14,6 +14,7 @@
 typedef struct {
     bool is_write;
     bool simple;    /* its bursts are of the kind told above */
+    bool takes;     /* the place of each is taken by the next request */
     bool told;      /* the timing tables and the account know of its last burst */
     int32_t sid;    /* of the last burst */
     int32_t left;   /* steps of the feed to the end of a row, an interval or a turn */
@@ -33,8 +34,7 @@ HBM_INLINE bool offers_read(const hbm_pc_t *pc)
 {
     const hbm_feed_t *f = &pc->feed;
 
-    return f->valid && !f->is_write &&
-           (pc->queue[HBM_WRITE].count == 0 || pc->filter[hbm_filter_slot(f->bank, f->row, f->column)] == 0);
+    return f->valid && !f->is_write && (pc->queue[HBM_WRITE].count == 0 || !answered_by_write(pc, f));
 }
 
 /* The bank whose hit goes at t where the oldest is not known or not legal; -1: none, and *soonest is when to try again. */
@@ -77,6 +77,13 @@ HBM_INLINE void replace(hbm_pc_t *pc, hbm_queue_t *q, hbm_list_t *to, uint16_t s
     e->column = (uint16_t)f->column;
     e->next = HBM_NIL;
     e->counted = 0;
+}
+
+/* Likewise where it becomes the first of its list. */
+HBM_NOINLINE static void replace_first(hbm_channel_t *self, hbm_pc_t *pc, hbm_queue_t *q, uint16_t slot, hbm_tick_t t)
+{
+    hbm_queue_give(q, slot);
+    enqueue(self, pc, &pc->feed, t, true);
 }
 
 /* Tells timing tables and account of the last burst. */
@@ -123,7 +130,7 @@ HBM_INLINE void count_left(const hbm_feed_t *f, hbm_part_t *c)
     c->next = &f->map->step[f->step + 1];
 }
 
-/* Simple: a look can but put the next read in the place of one that leaves, or, where a write leaves, nothing at all. */
+/* Simple: a look can but put the next request in the place of one that leaves, or nothing at all. */
 HBM_NOINLINE static void begin(const hbm_channel_t *self, hbm_run_t *r, int i)
 {
     const hbm_pc_t *pc = &self->pc[i];
@@ -133,8 +140,10 @@ HBM_NOINLINE static void begin(const hbm_channel_t *self, hbm_run_t *r, int i)
     c->is_write = pc->direction == HBM_WRITE;
     c->told = true;
     c->steps = 0;
-    c->simple = offers_read(pc) && f->n_streams > 0 && hbm_queue_full(&pc->queue[HBM_READ]) && pc->n_ending == 0 &&
-                hbm_max(f->arrival, f->open_at) <= column_due(self) + 2;
+    c->takes = c->is_write == f->is_write;
+    c->simple = f->n_streams > 0 && hbm_max(f->arrival, f->open_at) <= self->now + 2 &&
+                (f->is_write ? c->is_write && hbm_queue_full(&pc->queue[HBM_WRITE])
+                             : offers_read(pc) && hbm_queue_full(&pc->queue[HBM_READ]));
     c->sid = pc->timing.rd_sid;
     c->ready = c->is_write ? pc->timing.wr_any : pc->timing.rd_same_sid;
     c->data_free = pc->account.data_free;
@@ -166,17 +175,19 @@ HBM_NOINLINE static bool in_full(hbm_channel_t *self, hbm_run_t *r)
     return r->part[0].simple || r->part[1].simple;
 }
 
-/* Row commands of t and t + 1, where nothing else happens once a burst has gone at t. */
-HBM_NOINLINE static void pass_rows(hbm_channel_t *self, hbm_run_t *r, hbm_tick_t t)
+/* Row commands of t and t + 1, where nothing else happens once a burst has gone at t.  Is the look of its pseudo-channel at t + 2
+ * simple then?  last: it was the last hit of its bank. */
+HBM_NOINLINE static bool pass_rows(hbm_channel_t *self, hbm_run_t *r, const hbm_pc_t *pc, hbm_tick_t t, bool last)
 {
     if (row_due(self) <= t) {
         visit_row(self, t, true);
     }
-    if (row_due(self) <= t + 1) {
+    if (row_due(self) <= t + 1 && self->stop > t + 1) {
         self->now = t + 1;
         visit_row(self, t + 1, true);
     }
     find_quiet(self, r);
+    return pc->look_at > t + 2 && self->stop > t + 2 && !(last && !hbm_refresh_quiet(pc, t + 2));
 }
 
 /* The look at t + 2 where it is not simple, or leaves nothing simple behind.  begun: it has accepted a request. */
@@ -248,50 +259,35 @@ HBM_INLINE uint16_t pass(hbm_channel_t *self, hbm_part_t *c, const int i, int ba
     return slot;
 }
 
-/* Is the look at t + 2 simple, now that the last hit of a bank has gone, or not? */
-HBM_INLINE bool look_is_simple(const hbm_pc_t *pc, hbm_tick_t t, bool last)
+/* The look at t + 2, in which the next request takes a place. */
+HBM_INLINE void take(hbm_channel_t *self, hbm_run_t *r, const int i, uint16_t slot, hbm_tick_t t, const bool is_write)
 {
-    return pc->look_at > t + 2 && !(last && !hbm_refresh_quiet(pc, t + 2));
-}
-
-/* The burst of `bank` at t, row commands until t + 2, and the look then. */
-HBM_INLINE void stream_read(hbm_channel_t *self, hbm_run_t *r, const int i, int bank, hbm_tick_t t)
-{
-    const hbm_device_t *d = self->device;
     hbm_part_t *c = &r->part[i];
     hbm_pc_t *pc = &self->pc[i];
-    hbm_queue_t *q = &pc->queue[HBM_READ];
+    hbm_queue_t *q = &pc->queue[is_write];
     hbm_feed_t *f = &pc->feed;
-    const uint16_t slot = pass(self, c, i, bank, t, false);
-    const bool last = q->hits[bank].head == HBM_NIL;
-    bool simple = true;
-    hbm_list_t *to;
+    hbm_list_t *const to = pc->open_row[f->bank] == f->row ? &q->hits[f->bank] : &q->others[f->bank];
+    bool simple;
 
-    c->sid = d->sid_of[bank];
-    hbm_push(&pc->timing.pre_ok[bank], t + d->column_reference + d->RTP);
-    pc->timing.rd_group[d->group_of[bank]] = t + d->CCDL;
-    count_read(self, pc, bank, &q->entry[slot], t, t + d->RL + d->BL, true);
-    if (HBM_UNLIKELY((t >= r->quiet) | last)) {
-        pass_rows(self, r, t);
-        simple = look_is_simple(pc, t, last);
+    if (HBM_UNLIKELY(to->head == HBM_NIL)) {
+        replace_first(self, pc, q, slot, t + 2);
+        find_quiet(self, r);
+    } else {
+        if (is_write) {
+            note_write(self, pc, f, t + 2);
+        }
+        replace(pc, q, to, slot, t + 2);
     }
-    to = pc->open_row[f->bank] == f->row ? &q->hits[f->bank] : &q->others[f->bank];
-    if (HBM_UNLIKELY(!simple || to->head == HBM_NIL)) {
-        hbm_queue_give(q, slot);
-        full_look(self, r, i, t, false);
-        return;
-    }
-    replace(pc, q, to, slot, t + 2);
     pc->looked = t + 2;
     if (HBM_LIKELY(c->left > 0)) {
         c->left--;
         c->steps++;
         hbm_feed_decode_as(f, c->next++);
-        simple = pc->queue[HBM_WRITE].count == 0 || offers_read(pc);
+        simple = is_write || pc->queue[HBM_WRITE].count == 0 || offers_read(pc);
     } else {
         tell_feed(f, c);
         hbm_feed_step(f);
-        simple = f->gone == 0 && f->n_streams > 0 && offers_read(pc);
+        simple = f->gone == 0 && f->n_streams > 0 && (is_write ? f->is_write : offers_read(pc));
         if (simple) {
             count_left(f, c);
         }
@@ -299,6 +295,31 @@ HBM_INLINE void stream_read(hbm_channel_t *self, hbm_run_t *r, const int i, int 
     if (HBM_UNLIKELY(!simple)) {
         full_look(self, r, i, t, true);
     }
+}
+
+/* The burst of `bank` at t, row commands until t + 2, and the look then. */
+HBM_INLINE void stream_read(hbm_channel_t *self, hbm_run_t *r, const int i, int bank, hbm_tick_t t)
+{
+    const hbm_device_t *d = self->device;
+    hbm_pc_t *pc = &self->pc[i];
+    hbm_queue_t *q = &pc->queue[HBM_READ];
+    const uint16_t slot = pass(self, &r->part[i], i, bank, t, false);
+    const bool last = q->hits[bank].head == HBM_NIL;
+
+    r->part[i].sid = d->sid_of[bank];
+    hbm_push(&pc->timing.pre_ok[bank], t + d->column_reference + d->RTP);
+    pc->timing.rd_group[d->group_of[bank]] = t + d->CCDL;
+    count_read(self, pc, bank, &q->entry[slot], t, t + d->RL + d->BL, true);
+    if (HBM_UNLIKELY(pc->n_ending > 0)) {
+        read_issued(self, pc, q->entry[slot].tag);
+        find_quiet(self, r);
+    }
+    if (HBM_UNLIKELY((t >= r->quiet) | last) && !pass_rows(self, r, pc, t, last)) {
+        hbm_queue_give(q, slot);
+        full_look(self, r, i, t, false);
+        return;
+    }
+    take(self, r, i, slot, t, false);
 }
 
 /* Likewise of a write. */
@@ -315,15 +336,20 @@ HBM_INLINE void stream_write(hbm_channel_t *self, hbm_run_t *r, const int i, int
     pc->timing.wr_group[d->group_of[bank]] = t + d->CCDL;
     hbm_push(&pc->timing.rd_group[d->group_of[bank]], data_end + d->WTRL);
     count_write(self, pc, bank, &q->entry[slot], t, true);
-    hbm_queue_give(q, slot);
-    if (HBM_UNLIKELY((t >= r->quiet) | last)) {
-        pass_rows(self, r, t);
-    }
-    if (HBM_UNLIKELY(!look_is_simple(pc, t, last) || q->count <= self->policies->config.write_low)) {
+    if (HBM_UNLIKELY((t >= r->quiet) | last) && !pass_rows(self, r, pc, t, last)) {
+        hbm_queue_give(q, slot);
         full_look(self, r, i, t, false);
         return;
     }
+    if (r->part[i].takes) {
+        take(self, r, i, slot, t, true);
+        return;
+    }
+    hbm_queue_give(q, slot);
     pc->looked = t + 2;
+    if (HBM_UNLIKELY(q->count <= self->policies->config.write_low)) {
+        full_look(self, r, i, t, false);
+    }
 }
 
 HBM_INLINE void stream_one(hbm_channel_t *self, hbm_run_t *r, const int i, hbm_tick_t t, const bool is_write)
@@ -354,7 +380,7 @@ HBM_NOINLINE static void stream(hbm_channel_t *self)
         bool simple = one && !(two && self->column_first == &self->pc[1]) ? r.part[0].simple : r.part[1].simple;
 
         if (HBM_UNLIKELY(t >= r.quiet)) {
-            const hbm_tick_t row = row_due(self), looks = look_due(self);
+            const hbm_tick_t row = hbm_max(row_due(self), self->now + 1), looks = look_due(self);
             if (hbm_min(hbm_min(row, t), looks) >= self->stop - 2) {
                 break;
             }

@@ -41,6 +41,11 @@ int hbm_system_create(const hbm_device_t *device, const hbm_map_t *map, const hb
         }
     }
     for (int32_t i = 0; i < self->n_workers; i++) {
+        self->worker[i].histogram = calloc(HBM_HISTOGRAM_BUCKETS, sizeof *self->worker[i].histogram);
+        if (self->worker[i].histogram == NULL) {
+            ret = HBM_ERR_NO_MEMORY;
+            goto out;
+        }
         hbm_epochs_init(&self->worker[i].epochs, policy->epoch_ticks);
     }
     ret = hbm_pool_create(self->n_workers, &self->pool);
@@ -65,6 +70,7 @@ void hbm_system_free(hbm_system_t *self)
         hbm_channel_free(&self->channel[i]);
     }
     for (int32_t i = 0; self->worker != NULL && i < self->n_workers; i++) {
+        free(self->worker[i].histogram);
         free(self->worker[i].tally);
     }
     free(self->channel);
@@ -84,6 +90,19 @@ int hbm_system_set_l2(hbm_system_t *self, int64_t size_bytes, int64_t line_bytes
     return hbm_l2_create(size_bytes / burst, (int32_t)(line_bytes / burst), ways, &self->l2);
 }
 
+static int add_class_histograms(hbm_worker_t *worker, int32_t n)
+{
+    const size_t size = HBM_HISTOGRAM_BUCKETS * sizeof *worker->histogram;
+    uint64_t *histogram = realloc(worker->histogram, (size_t)(n + 1) * size);
+
+    if (histogram == NULL) {
+        return HBM_ERR_NO_MEMORY;
+    }
+    worker->histogram = histogram;
+    memset(hbm_histogram_of_class(histogram, 0), 0, (size_t)n * size);
+    return 0;
+}
+
 int hbm_system_set_classes(hbm_system_t *self, int32_t n, const hbm_quota_t *quotas, int64_t slack_ticks)
 {
     int ret = 0;
@@ -96,6 +115,9 @@ int hbm_system_set_classes(hbm_system_t *self, int32_t n, const hbm_quota_t *quo
         if (!hbm_quota_fits(&quotas[i])) {
             return HBM_ERR_BAD_POLICY;
         }
+    }
+    for (int32_t i = 0; i < self->n_workers && ret == 0; i++) {
+        ret = add_class_histograms(&self->worker[i], n);
     }
     for (int32_t i = 0; i < self->n_channels && ret == 0; i++) {
         ret = hbm_channel_set_classes(&self->channel[i], n, quotas, slack_ticks);

@@ -10,7 +10,7 @@
 
 /* What one thread counts; sums and maxima, so the order of channels does not matter. */
 typedef struct {
-    uint64_t histogram[HBM_HISTOGRAM_BUCKETS];
+    uint64_t *histogram; /* of all reads, and of each class of traffic: hbm_histogram_of_class */
     hbm_epochs_t epochs;
     hbm_operation_result_t *tally; /* operation i at i + 1; 0 is for requests without one */
 } hbm_worker_t;

@@ -171,6 +171,7 @@ cdef extern from "hbm.h" nogil:
     int32_t hbm_histogram_n_buckets()
     int64_t hbm_histogram_lower_edge(int32_t bucket)
     void hbm_system_histogram(const hbm_system_t *self, uint64_t *out)
+    void hbm_system_class_histograms(const hbm_system_t *self, uint64_t *out)
     int64_t hbm_system_epochs(const hbm_system_t *self, int64_t *epoch_ticks)
     int hbm_system_epoch_table(hbm_system_t *self, int64_t n, int64_t *out)
     int hbm_system_epoch_states(hbm_system_t *self, int64_t n, int64_t *out)

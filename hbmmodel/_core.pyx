@@ -553,6 +553,15 @@ cdef class CoreSystem:
         hbm_system_histogram(self.ptr, &view[0])
         return out
 
+    def class_histograms(self):
+        """Read latencies by class: uint64 counts (classes, buckets), which add up to `histogram`."""
+        cdef uint64_t[:, ::1] view
+        self.idle()
+        out = np.zeros((max(self.classes, 1), hbm_histogram_n_buckets()), dtype=np.uint64)
+        view = out
+        hbm_system_class_histograms(self.ptr, &view[0, 0])
+        return out
+
     def epochs(self):
         """Time series: dict epoch_ticks, bytes_read, bytes_written, n_act, n_ref, ticks_ of every power state."""
         cdef int64_t epoch_ticks = 0

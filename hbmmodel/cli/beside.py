@@ -1,10 +1,12 @@
 """Options for programs side by side, and for the quotas that they share a memory by.
 
-Owns the way from option strings to `side_by_side` and to quotas; must not know how a single trace is opened.
+Owns the way from option strings to `side_by_side` and to quotas, and what JSON says of the classes; must not know how
+a single trace is opened.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,10 +14,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
+    from hbmmodel.result import Result
     from hbmmodel.system import System
     from hbmmodel.trace import OpTrace, RequestTrace
 
-__all__ = ["beside_options", "put_beside", "with_quotas"]
+__all__ = ["beside_options", "classes_of", "put_beside", "with_quotas"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -112,3 +115,9 @@ def put_beside(
             if option == "--background":
                 behind.append(name)
     return side_by_side(programs, background=behind)
+
+
+def classes_of(result: Result) -> dict[str, Any]:
+    """``traffic_classes`` as JSON types, where the run had any."""
+    rows = json.loads(result.traffic_classes.to_json())
+    return {"traffic_classes": rows} if rows else {}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from hbmmodel.cli.beside import classes_of
 from hbmmodel.cli.common import echo_json, json_option, open_trace
 from hbmmodel.terminal import printable
 
@@ -102,6 +104,7 @@ def _keys(as_json: bool) -> None:
 def _result(directory: str, as_json: bool) -> None:
     from hbmmodel.report.content import describe_system
     from hbmmodel.result import Result
+    from hbmmodel.result.traffic import figures
 
     result = Result.load(directory)
     if as_json:
@@ -111,6 +114,7 @@ def _result(directory: str, as_json: bool) -> None:
                 "summary": result.summary,
                 "system": result.system.to_dict(),
                 "trace": result.trace,
+                **classes_of(result),
                 "provenance": result.provenance,
                 "commands": None if result.command_log is None else len(result.command_log),
             }
@@ -122,9 +126,11 @@ def _result(directory: str, as_json: bool) -> None:
             click.echo(printable(f"{title}.{name}: {_in_words(value)}"))
     log = "none" if result.command_log is None else f"{len(result.command_log)} commands"
     click.echo(f"operations: {len(result.operations)}, epochs: {len(result.timeline)}, command log: {log}")
-    width = max(map(len, result.summary))
-    for key, number in result.summary.items():
-        text = "-" if number is None else f"{number}" if isinstance(number, int) else f"{number:.6g}"
+    numbers = {**result.summary, **{printable(key): value for key, _, value in figures(result.traffic_classes)}}
+    width = max(map(len, numbers))
+    for key, number in numbers.items():
+        unknown = number is None or math.isnan(number)
+        text = "-" if unknown else f"{number}" if isinstance(number, int) else f"{number:.6g}"
         click.echo(f"{key.ljust(width)}  {text}")
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hbmmodel.cli import EXIT_INTERRUPTED, EXIT_OK
-from hbmmodel.cli.beside import beside_options, put_beside, with_quotas
+from hbmmodel.cli.beside import beside_options, classes_of, put_beside, with_quotas
 from hbmmodel.cli.common import (
     build_system,
     check_writable,
@@ -146,8 +146,8 @@ def command(
     Ctrl-C lets what is in flight end, saves and reports that part, marked as such, and leaves with exit code 130; a
     second Ctrl-C stops at once and writes nothing.
 
-    With --json the summary, the trace's identity and the provenance are printed as JSON instead of the
-    report.
+    With --json the summary, the trace's identity, the classes of traffic if there are any, and the provenance are
+    printed as JSON instead of the report.
     """
     if thermal_seconds is not None and thermal != "transient":
         raise click.UsageError("--thermal-seconds is the length of a transient; give --thermal transient with it")
@@ -211,6 +211,7 @@ def command(
                 "summary": result.summary,
                 "system": system.to_dict(),
                 "trace": result.trace,
+                **classes_of(result),
                 "thermal_model": result.thermal_model,
                 "provenance": result.provenance,
                 "saved": output,

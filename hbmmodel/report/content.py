@@ -186,6 +186,8 @@ def _account(result: Result) -> Section:
 
 
 def _latency(result: Result) -> Section:
+    from hbmmodel.report import traffic
+
     s = result.summary
     if s["read_latency_ns_mean"] is None:
         return Section("Read latency", ("No read reached a bank.",), key="latency")
@@ -196,6 +198,7 @@ def _latency(result: Result) -> Section:
                 "controller to data",
                 *(time_text(s[f"read_latency_ns_{k}"]) for k in ("mean", "p50", "p99", "p999", "max")),
             ),
+            *traffic.latencies(result),
             (
                 "with the host path",
                 *(

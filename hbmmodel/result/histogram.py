@@ -14,7 +14,10 @@ from numpy.typing import NDArray
 from hbmmodel.errors import HbmArgumentError, HbmInternalError
 from hbmmodel.result.table import Table
 
-__all__ = ["Histogram"]
+__all__ = ["PERCENTILES", "Histogram"]
+
+PERCENTILES = {"p50": 50.0, "p99": 99.0, "p999": 99.9}
+"""Those of every run, by the end of their name."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +56,11 @@ class Histogram:
     def n(self) -> int:
         """Events in all buckets."""
         return int(self.counts.sum(dtype=np.uint64))
+
+    def tail(self, most: int) -> dict[str, Fraction | None]:
+        """`PERCENTILES` in ticks, never above `most`, the exact maximum; None without events."""
+        found = {name: self.percentile(percent) for name, percent in PERCENTILES.items()}
+        return {name: None if ticks is None else min(ticks, Fraction(most)) for name, ticks in found.items()}
 
     def percentile(self, percent: float) -> Fraction | None:
         """The value in ticks that `percent` of the events do not exceed; None without events.

@@ -13,6 +13,7 @@ import numpy as np
 
 from hbmmodel.result.summary import LOST
 from hbmmodel.result.table import Table
+from hbmmodel.result.traffic import figures
 
 if TYPE_CHECKING:
     from hbmmodel.result.result import Result
@@ -51,16 +52,20 @@ def long_table(result: Result) -> Table:
     """Everything as `LONG_COLUMNS`; see `Result.long`."""
     places: list[list[Any]] = []
     names: list[str] = []
+    units: list[str] = []
     values: list[np.ndarray[Any, Any]] = []
 
-    def add(stack: Any, channel: Any, pseudo_channel: Any, name: str, value: Any) -> None:
+    def add(stack: Any, channel: Any, pseudo_channel: Any, name: str, value: Any, quantity: str = "") -> None:
         column = np.atleast_1d(np.asarray(value, dtype=np.float64))
         places.append([np.broadcast_to(part, column.shape) for part in (stack, channel, pseudo_channel)])
         names.append(name)
+        units.append(unit_of(quantity or name))
         values.append(column)
 
     for name, value in result.summary.items():
         add(-1, -1, -1, name, np.nan if value is None else value)
+    for name, quantity, value in figures(result.traffic_classes):
+        add(-1, -1, -1, name, value, quantity)
     for name in dict.fromkeys(result.energy["component"].tolist()):
         mine = result.energy.take(result.energy["component"] == name)
         add(mine["stack"], -1, -1, f"{name}_energy_pj", mine["pj"])
@@ -85,5 +90,5 @@ def long_table(result: Result) -> Table:
     }
     columns["metric"] = np.repeat(np.array(names, dtype=object), lengths)
     columns["value"] = np.ma.masked_invalid(np.concatenate(values))
-    columns["unit"] = np.repeat(np.array([unit_of(name) for name in names], dtype=object), lengths)
+    columns["unit"] = np.repeat(np.array(units, dtype=object), lengths)
     return Table(columns)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import html
 import importlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -112,8 +112,9 @@ class Result:
     traffic_classes : Table
         One row per class of traffic of programs side by side: ``traffic_class, priority, reserved_share, cap_share,
         queue_share, operations, bytes_read, bytes_written, start_ns, end_ns`` (first start to last end),
-        ``bandwidth_gb_per_s, fraction_of_peak`` (between those), ``read_latency_ns_mean, read_latency_ns_max`` (from
-        acceptance), ``gate_ns_mean, capped_ns_mean`` (per burst; 0.0 without quotas). For other traces, no rows.
+        ``bandwidth_gb_per_s, fraction_of_peak`` (between those), ``read_latency_ns_mean``, ``_p50``, ``_p99``,
+        ``_p999``, ``_max`` (from acceptance; 0.0 without reads; percentiles as those of the summary, and NaN in results
+        of older versions), ``gate_ns_mean, capped_ns_mean`` (per burst; 0.0 without quotas). For other traces, no rows.
     temperature : Table
         One row per time, stack and die: ``time_s, stack, die, power_w, mean_c, min_c, max_c``, at up to 512 times. No
         rows unless temperatures were computed; one time (0.0) for a steady state that holds.
@@ -164,7 +165,8 @@ class Result:
         raw : mapping
             ``end_tick``; ``counters`` (name to int64 array, one element per pseudo-channel, index ``(stack
             * channels + channel) * pseudo_channels + pseudo_channel``); ``histogram``, ``histogram_edges``;
-            ``operations``, ``epochs``, ``command_log``, ``l2``, ``counts`` (`hbmmodel.energy.Counts`), ``thermal``
+            ``operations``, ``epochs``, ``command_log``, ``l2``, ``traffic`` (counters of classes of traffic) with
+            ``traffic_histograms``, ``counts`` (`hbmmodel.energy.Counts`), ``thermal``
             (`hbmmodel.result.temperature.Warmth`) (each may be None or missing).
         provenance : mapping
             See `hbmmodel.provenance.collect`.
@@ -184,7 +186,9 @@ class Result:
             np.asarray(raw["histogram_edges"], dtype=np.int64), np.asarray(raw["histogram"], dtype=np.uint64)
         )
         channels = _channels(system, end_tick, raw["counters"])
-        _check_conservation(end_tick, channels, histogram)
+        traffic = raw.get("traffic")
+        of_classes = [] if traffic is None else [Histogram(histogram.edges, row) for row in raw["traffic_histograms"]]
+        _check_conservation(end_tick, channels, histogram, of_classes)
         log = raw.get("command_log")
         counts = raw.get("counts")
         warmth = raw.get("thermal")
@@ -197,7 +201,6 @@ class Result:
             "thermal": None if warmth is None else warmth.summary,
         }
         operations = _operations(system, raw.get("operations"))
-        traffic = raw.get("traffic")
         return cls(
             system=system,
             summary=summarise(system, end_tick, channels, histogram, extra),
@@ -218,7 +221,7 @@ class Result:
             traffic_classes=(
                 no_traffic()
                 if traffic is None
-                else traffic_table(system, trace_info["traffic_classes"], traffic, operations)
+                else traffic_table(system, trace_info["traffic_classes"], traffic, of_classes, operations)
             ),
         )
 
@@ -265,8 +268,9 @@ class Result:
         -------
         Table
             ``stack, channel, pseudo_channel, metric, value, unit``: the whole summary (all three places empty),
-            energies, power states and highest temperatures of stacks (channel empty), and every counter of every
-            pseudo-channel. A value that has no answer is empty. Values are floats: counts are exact up to 2**53.
+            energies, power states and highest temperatures of stacks (channel empty), every counter of every
+            pseudo-channel, and ``class_NAME_COLUMN`` of every number of every class of traffic (places empty). A value
+            that has no answer is empty. Values are floats: counts are exact up to 2**53.
 
         Examples
         --------
@@ -431,7 +435,9 @@ def _channels(system: System, end_tick: int, counters: Mapping[str, Any]) -> Tab
     return Table(columns)
 
 
-def _check_conservation(end_tick: int, channels: Table, histogram: Histogram) -> None:
+def _check_conservation(
+    end_tick: int, channels: Table, histogram: Histogram, of_classes: Sequence[Histogram]
+) -> None:
     """What every finished run conserves; a broken law is a fault of the core and never a user's."""
     lost = np.sum([channels[counter] for counter in LOST.values()], axis=0)
     whole = np.full(len(channels), end_tick, dtype=np.int64)
@@ -454,6 +460,10 @@ def _check_conservation(end_tick: int, channels: Table, histogram: Histogram) ->
     if histogram.n != timed:
         raise HbmInternalError(
             f"the latency histogram holds {histogram.n} reads of {timed}; please report this"
+        )
+    if of_classes and not np.array_equal(sum(part.counts for part in of_classes), histogram.counts):
+        raise HbmInternalError(
+            "the latency histograms of the classes of traffic do not add up to that of all reads; please report this"
         )
 
 

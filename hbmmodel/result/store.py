@@ -38,7 +38,7 @@ from hbmmodel.result.result import Result
 from hbmmodel.result.summary import Number
 from hbmmodel.result.table import Table
 from hbmmodel.result.temperature import cells_table, temperature_table
-from hbmmodel.result.traffic import no_traffic
+from hbmmodel.result.traffic import no_traffic, with_percentiles
 from hbmmodel.result.whole import check_interrupted, check_summary, check_tables
 from hbmmodel.system import System
 
@@ -201,7 +201,7 @@ def load(directory: Path, *, command_log: bool = True) -> Result:
             "temperature": optional("temperature", temperature_table),
             "temperature_cells": optional("temperature_cells", cells_table),
             "banks": optional("banks", bank_table),
-            "traffic_classes": optional("traffic_classes", no_traffic),
+            "traffic_classes": with_percentiles(optional("traffic_classes", no_traffic)),
         }
         check_tables(tables, system)
         histogram = Histogram.from_table(Table.read_parquet(directory / "histogram.parquet"))

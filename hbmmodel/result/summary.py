@@ -196,11 +196,6 @@ def summarise(
     rows = total["row_hits"] + total["row_misses"] + total["row_conflicts"]
     timed = total["reads_timed"]
     latency_max = int(channels["read_latency_ticks_max"].max(initial=0))
-
-    def percentile(percent: float) -> float | None:
-        ticks = histogram.percentile(percent)
-        return None if ticks is None else float(min(ticks, Fraction(latency_max)) * tick_ns)
-
     mean = float(Fraction(total["read_latency_ticks_sum"], timed) * tick_ns) if timed else None
     lost = [total[counter] for counter in LOST.values()]
     shares: list[float] | list[None] = exact_shares(lost) if sum(lost) else [None] * len(lost)
@@ -222,9 +217,10 @@ def summarise(
         "requests_out": total["requests_out"],
         "reads_forwarded": total["reads_forwarded"],
         "read_latency_ns_mean": mean,
-        "read_latency_ns_p50": percentile(50),
-        "read_latency_ns_p99": percentile(99),
-        "read_latency_ns_p999": percentile(99.9),
+        **{
+            f"read_latency_ns_{name}": None if ticks is None else float(ticks * tick_ns)
+            for name, ticks in histogram.tail(latency_max).items()
+        },
         "read_latency_ns_max": float(latency_max * tick_ns) if timed else None,
         "host_latency_ns": float(system.host_latency_ns),
         "load_to_use_ns_mean": None if mean is None else mean + system.host_latency_ns,

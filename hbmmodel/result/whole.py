@@ -19,6 +19,7 @@ from hbmmodel.result.power_states import POWER_STATE_COLUMNS
 from hbmmodel.result.summary import COUNTERS, POWER_STATES
 from hbmmodel.result.table import Table
 from hbmmodel.result.temperature import CELL_COLUMNS, TEMPERATURE_COLUMNS
+from hbmmodel.result.traffic import TAIL, TRAFFIC_COLUMNS
 
 if TYPE_CHECKING:
     from hbmmodel.result.histogram import Histogram
@@ -40,14 +41,14 @@ COLUMNS = {
     "banks": BANK_COLUMNS,
     "temperature": TEMPERATURE_COLUMNS,
     "temperature_cells": CELL_COLUMNS,
-    "traffic_classes": ("traffic_class", "bytes_read", "bytes_written"),
+    "traffic_classes": TRAFFIC_COLUMNS,
 }
-"""Columns that every version has written."""
+"""Columns that every version has written, or that reading has added."""
 
 TEXT = frozenset({"name", "phase", "kind", "state", "component", "die", "traffic_class"})
 SIGNED = frozenset({"mean_c", "min_c", "max_c", "temperature_c"})
-UNKNOWN = frozenset({"energy_pj"})
-"""May be NaN: energies of power states where there is no energy."""
+UNKNOWN = {"power_states": frozenset({"energy_pj"}), "traffic_classes": frozenset(TAIL)}
+"""May be NaN: energies of power states where there is no energy, percentiles that an older version did not count."""
 
 ALWAYS = (
     *("time_ns", "time_ticks", "bytes_read", "bytes_written", "bandwidth_gb_per_s", "peak_gb_per_s"),
@@ -102,7 +103,7 @@ def _check_column(table: str, column: str, values: Any) -> None:
         if column in COLUMNS[table] or values.dtype.kind != "O":
             raise HbmArgumentError(f"{where} does not hold numbers")
         return
-    known = values[~np.isnan(values)] if table == "power_states" and column in UNKNOWN else values
+    known = values[~np.isnan(values)] if column in UNKNOWN.get(table, ()) else values
     if not np.isfinite(known).all():
         raise HbmArgumentError(f"{where} holds values that are not finite")
     if column not in SIGNED and len(known) and known.min() < 0:

@@ -213,6 +213,7 @@ class Replay:
             "command_log": core.commands() if self.command_log else None,
             "l2": core.l2_counts() if cache is not None else None,
             "traffic": core.class_counters() if isinstance(self.trace, Programs) else None,
+            "traffic_histograms": core.class_histograms() if isinstance(self.trace, Programs) else None,
             "counts": counts,
         }
         information = {

@@ -156,8 +156,8 @@ def side_by_side(programs: Mapping[str, OpTrace], *, background: str | Sequence[
     (('decode', 'copy'), [0, 2097152])
     >>> controller = hbm.Controller(quotas={"decode": hbm.Quota(priority=1), "copy": hbm.Quota(cap_share=0.2)})
     >>> result = hbm.simulate(hbm.System(hbm.device("HBM4_8000"), controller=controller), both)
-    >>> [row["traffic_class"] for row in result.traffic_classes.rows()]
-    ['decode', 'copy']
+    >>> [(row["traffic_class"], row["read_latency_ns_p99"]) for row in result.traffic_classes.rows()]
+    [('decode', 67.375), ('copy', 0.0)]
     """
     given: object = programs
     if not isinstance(given, Mapping):

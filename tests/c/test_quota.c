@@ -119,6 +119,54 @@ static void a_class_does_not_wait_for_the_queue_of_another(void)
     hbm_system_free(system);
 }
 
+enum { N_BUCKETS = 3 * HBM_HISTOGRAM_BUCKETS }; /* of all reads, and of two classes */
+
+/* Class 0 reads what a write of its own still waits with, and more; class 1 reads a longer run. */
+static void latencies(int32_t threads, const hbm_quota_t *quotas, uint64_t *out)
+{
+    const hbm_access_t first[] = {{.base = 0, .run_bytes = 1024, .is_write = true}, {.base = 0, .run_bytes = 4096}};
+    const hbm_access_t second = {.base = 1 << 20, .run_bytes = 1 << 16};
+    const hbm_policy_t policy = fixture_policy();
+    hbm_system_t *system = NULL;
+    hbm_class_counters_t counters[4][2];
+    int32_t bad = -1;
+    int64_t end = 0;
+
+    REQUIRE(hbm_system_create(device, map, &policy, threads, &system) == 0);
+    CHECK_EQ(hbm_system_set_classes(system, 2, quotas, 100), 0);
+    CHECK_EQ(hbm_system_submit(system, first, 2, 0, 0, 0, false, &bad), 0);
+    CHECK_EQ(hbm_system_set_class(system, 1), 0);
+    CHECK_EQ(hbm_system_submit(system, &second, 1, 1, 0, 0, false, &bad), 0);
+    CHECK_EQ(hbm_system_finish(system, &end), 0);
+    hbm_system_class_counters(system, &counters[0][0].bursts_read);
+    CHECK(counters[0][0].reads_forwarded > 0 && counters[0][1].reads_forwarded == 0);
+    hbm_system_histogram(system, out);
+    hbm_system_class_histograms(system, out + HBM_HISTOGRAM_BUCKETS);
+    hbm_system_free(system);
+}
+
+static void the_latencies_of_classes_add_up_to_those_of_all_reads(void)
+{
+    static uint64_t one[N_BUCKETS], two[N_BUCKETS];
+    const hbm_quota_t quotas[] = {ANY, ANY};
+    uint64_t reads[2] = {0, 0};
+
+    REQUIRE(setup());
+    for (int gate = 0; gate < 2; gate++) {
+        reads[0] = reads[1] = 0;
+        latencies(1, gate ? quotas : NULL, one);
+        latencies(2, gate ? quotas : NULL, two);
+        CHECK(memcmp(one, two, sizeof one) == 0);
+        for (int i = 0; i < HBM_HISTOGRAM_BUCKETS; i++) {
+            CHECK(one[i] == one[HBM_HISTOGRAM_BUCKETS + i] + one[2 * HBM_HISTOGRAM_BUCKETS + i]);
+            reads[0] += one[HBM_HISTOGRAM_BUCKETS + i];
+            reads[1] += one[2 * HBM_HISTOGRAM_BUCKETS + i];
+        }
+        CHECK_EQ((int64_t)reads[0], 4096 / 64);
+        CHECK_EQ((int64_t)reads[1], (1 << 16) / 64);
+    }
+}
+
 static void impossible_classes_are_refused(void)
 {
     const hbm_policy_t policy = fixture_policy();
@@ -174,4 +222,5 @@ static void running_out_of_memory_is_reported(void)
 
 TESTS(T(the_order_of_classes_is_share_then_priority_then_turn),
       T(a_cap_spaces_bursts_and_gives_back_what_was_left_unused), T(a_class_does_not_wait_for_the_queue_of_another),
+      T(the_latencies_of_classes_add_up_to_those_of_all_reads),
       T(impossible_classes_are_refused), T(running_out_of_memory_is_reported))

@@ -66,6 +66,22 @@ def test_operations_take_and_count_the_same(data: st.DataObject) -> None:
     assert lean == logged
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_requests_take_and_count_the_same(data: st.DataObject) -> None:
+    system = data.draw(systems())
+    rng = np.random.default_rng(data.draw(st.integers(0, 1 << 16)))
+    n = data.draw(st.sampled_from([5, 60, 1500]))
+    near = data.draw(st.sampled_from([1 << 6, 1 << 12, system.capacity_bytes // 32]))
+    address = 32 * rng.integers(0, near, n)
+    is_write = rng.random(n) < data.draw(st.sampled_from([0.0, 0.0, 0.1, 0.5, 1.0]))
+    gap_ps = data.draw(st.sampled_from([None, 300, 2_000, 50_000]))
+    time_ps = None if gap_ps is None else np.cumsum(rng.exponential(gap_ps, n)).astype(np.int64)
+    trace = hbm.Trace.from_requests(address, is_write, time_ps=time_ps)
+    lean, logged = (told(simulate(system, trace, command_log=log)) for log in (False, True))
+    assert lean == logged
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_refreshes_after_a_read_in_idle_time_come_when_they_would(seed: int) -> None:
     """Of reads far apart, some come between two refreshes of a round that is then repeated without visiting it."""

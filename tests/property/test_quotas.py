@@ -195,7 +195,12 @@ class Twin:
         """By pseudo-channel and class, as the core counts."""
         if name in COUNTS:
             return [[c.counts.get(name, 0) for c in pc.classes] for pc in self.every_pc()]
-        latencies = [
+        fold = sum if name.endswith("sum") else lambda found: max(found, default=0)
+        return [[fold(found) for found in row] for row in self.latencies()]
+
+    def latencies(self) -> list[list[list[int]]]:
+        """Of reads, by pseudo-channel and class [ticks]."""
+        return [
             [
                 [
                     pc.done[k] - pc.accept[k]
@@ -206,8 +211,11 @@ class Twin:
             ]
             for pc in self.every_pc()
         ]
-        fold = sum if name.endswith("sum") else lambda found: max(found, default=0)
-        return [[fold(found) for found in row] for row in latencies]
+
+    def histograms(self, edges: np.ndarray[Any, Any]) -> list[list[int]]:
+        """Of the latencies, by class and bucket."""
+        of_classes = [sum(rows, []) for rows in zip(*self.latencies(), strict=True)]
+        return [np.histogram(found, edges)[0].tolist() for found in of_classes]
 
 
 @st.composite
@@ -257,6 +265,8 @@ def compare(system: hbm.System, trace: Programs, tile_bytes: int = 1024) -> None
         if system.controller.quotas:
             for name, values in ran.raw["traffic"].items():
                 assert values.tolist() == twin.counted(name), name
+            assert ran.raw["traffic_histograms"].tolist() == twin.histograms(ran.raw["histogram_edges"])
+        assert np.array_equal(ran.raw["traffic_histograms"].sum(axis=0), ran.raw["histogram"])
 
 
 @given(runs(), st.sampled_from([32, 64, 1024]))
@@ -284,6 +294,7 @@ def test_borders_and_threads_change_nothing(run: tuple[hbm.System, Programs], ev
     same(plain, bordered)
     for name, values in plain.raw["traffic"].items():
         assert np.array_equal(values, bordered.raw["traffic"][name]), name
+    assert np.array_equal(plain.raw["traffic_histograms"], bordered.raw["traffic_histograms"])
 
 
 @given(PROGRAMS, SYSTEMS)

@@ -10,6 +10,7 @@ from cli_cases import fails, told
 
 import hbmmodel as hbm
 from hbmmodel.cli import run_cli
+from hbmmodel.report.units import time_text
 
 MAIN = "workload:synthetic,pattern=stream,total_bytes=1048576"
 """A short stream of reads."""
@@ -31,11 +32,20 @@ def test_programs_side_by_side_are_told_class_by_class(capsys: pytest.CaptureFix
     assert list(rows) == ["decode", "other", "bulk"]
     assert rows["decode"]["reserved_share"] == 0.5 and rows["bulk"]["cap_share"] == 0.2
     assert 0 < rows["bulk"]["fraction_of_peak"] < 0.25
+    for name, row in rows.items():
+        told_of = next(line for line in text.splitlines() if line.startswith(f"of {name} "))
+        assert time_text(row["read_latency_ns_p99"]) in told_of and time_text(row["read_latency_ns_p999"]) in told_of
+    described = told(capsys, "info", str(tmp_path / "run")).splitlines()
+    tail = next(line.split() for line in described if line.startswith("class_bulk_read_latency_ns_p99 "))
+    assert float(tail[1]) == pytest.approx(rows["bulk"]["read_latency_ns_p99"], rel=1e-5)
 
 
 def test_json_says_which_classes_there_were(capsys: pytest.CaptureFixture[str]) -> None:
     said = json.loads(told(capsys, "run", MAIN, "--beside", f"bulk={MAIN}", "--json"))
     assert said["trace"]["traffic_classes"] == ["main", "bulk"] and said["trace"]["background"] == []
+    assert [row["traffic_class"] for row in said["traffic_classes"]] == ["main", "bulk"]
+    assert all(0 < row["read_latency_ns_p50"] <= row["read_latency_ns_p999"] for row in said["traffic_classes"])
+    assert "traffic_classes" not in json.loads(told(capsys, "run", MAIN, "--json"))
 
 
 @pytest.mark.parametrize(

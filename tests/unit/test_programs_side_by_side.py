@@ -13,15 +13,17 @@ from test_borders import replay_of
 
 import hbmmodel as hbm
 from hbmmodel.commands import COLUMN_COMMANDS
-from hbmmodel.errors import HbmAddressError, HbmArgumentError, HbmPolicyError
+from hbmmodel.errors import HbmAddressError, HbmArgumentError, HbmInternalError, HbmPolicyError
 from hbmmodel.mapping import AddressMap
 from hbmmodel.quotas import parse_quota
+from hbmmodel.result import Table
 from hbmmodel.sim.closed import Loop
 from hbmmodel.sim.interrupt import Stop
 from hbmmodel.system import System
 from hbmmodel.trace import OpTrace
 
 MIB = 1 << 20
+PERCENTILES = tuple(f"read_latency_ns_{name}" for name in ("p50", "p99", "p999"))
 
 
 def reads(n_bytes: int = MIB, n: int = 1) -> OpTrace:
@@ -241,7 +243,39 @@ def test_classes_add_up_to_the_run(gate: bool) -> None:
         assert row["bytes_written"] == table["bytes_written"][mine].sum()
     assert classes["a"]["read_latency_ns_max"] == s["read_latency_ns_max"]
     assert classes["a"]["read_latency_ns_mean"] == pytest.approx(s["read_latency_ns_mean"])
+    for name in PERCENTILES:
+        assert classes["a"][name] == s[name] > 0.0 == classes["b"][name]
     assert (classes["b"]["gate_ns_mean"] > 0) == gate
+
+
+@pytest.mark.parametrize("gate", [False, True])
+def test_percentiles_of_a_class_are_those_of_its_own_reads(gate: bool) -> None:
+    quotas = {"a": hbm.Quota(priority=1), "b": hbm.Quota()} if gate else {}
+    both = hbm.side_by_side({"a": reads(MIB // 4), "b": reads(MIB)})
+    ran = replay_of(system(**quotas), both).run()
+    result = hbm.Result.from_raw(system(**quotas), ran.information, ran.raw, {})
+    edges, tick_ns = ran.raw["histogram_edges"], float(system().tick_ps) / 1000
+    for counts, (name, row) in zip(ran.raw["traffic_histograms"], rows(result).items(), strict=True):
+        latencies_ns = np.repeat((edges[:-1] + edges[1:] - 1) / 2 * tick_ns, counts.astype(np.int64))
+        assert len(latencies_ns) * 32 == row["bytes_read"], name
+        for column, share in zip(PERCENTILES, (0.5, 0.99, 0.999), strict=True):
+            ranked = np.quantile(latencies_ns, share, method="inverted_cdf")
+            assert row[column] == pytest.approx(min(ranked, row["read_latency_ns_max"])), (name, column)
+    assert rows(result)["a"] != rows(result)["b"]
+
+
+def test_priority_shortens_the_tail_of_a_class() -> None:
+    both = hbm.side_by_side({"a": reads(MIB // 4, n=2), "b": reads(MIB)}, background="b")
+    plain = rows(hbm.simulate(system(a=hbm.Quota(), b=hbm.Quota()), both))["a"]
+    first = rows(hbm.simulate(system(a=hbm.Quota(priority=1), b=hbm.Quota(queue_share=0.25)), both))["a"]
+    assert first["read_latency_ns_p99"] < 0.8 * plain["read_latency_ns_p99"]
+
+
+def test_a_core_whose_classes_do_not_add_up_is_told() -> None:
+    ran = replay_of(system(), hbm.side_by_side({"a": reads(), "b": reads()})).run()
+    ran.raw["traffic_histograms"][1, 100] += 1
+    with pytest.raises(HbmInternalError, match="do not add up to that of all reads"):
+        hbm.Result.from_raw(system(), ran.information, ran.raw, {})
 
 
 def test_programs_lie_apart_and_the_first_where_it_says() -> None:
@@ -267,6 +301,49 @@ def test_a_result_with_classes_is_saved_and_read(tmp_path: Path) -> None:
     assert read.system.content_hash() == result.system.content_hash()
     hbm.simulate(system(), reads()).save(tmp_path / "run")
     assert not (tmp_path / "run" / "traffic_classes.parquet").exists()
+
+
+def test_the_long_table_has_every_number_of_every_class() -> None:
+    result = hbm.simulate(system(), hbm.side_by_side({"w": reads(), "b.ns": writes()}))
+    found = {row["metric"]: (row["value"], row["unit"]) for row in result.long().rows() if row["stack"] is None}
+    for name, row in rows(result).items():
+        for column in (*PERCENTILES, "bytes_read", "operations", "priority"):
+            unit = "ns" if column in PERCENTILES else "B" if column == "bytes_read" else "1"
+            assert found[f"class_{name}_{column}"] == (row[column], unit)
+
+
+def test_a_result_saved_before_there_were_percentiles_of_classes_is_read(tmp_path: Path) -> None:
+    result = hbm.simulate(system(), hbm.side_by_side({"a": reads(), "b": writes()}))
+    old = Table({name: result.traffic_classes[name] for name in result.traffic_classes if name not in PERCENTILES})
+    read = hbm.Result.load(replace(result, traffic_classes=old).save(tmp_path / "old"))
+    assert read.traffic_classes.names == result.traffic_classes.names
+    for name in read.traffic_classes:
+        values = read.traffic_classes[name]
+        assert np.isnan(values).all() if name in PERCENTILES else np.array_equal(values, old[name])
+    assert hbm.Result.load(read.save(tmp_path / "again")).traffic_classes == read.traffic_classes
+    text = read.report(tmp_path / "report.txt").read_text()
+    of_a = next(line for line in text.splitlines() if line.startswith("of a "))
+    assert of_a.count(" -") == len(PERCENTILES) and "nan" not in text
+    tail = [row for row in read.long().rows() if row["metric"] == "class_a_read_latency_ns_p99"]
+    assert [(row["value"], row["unit"]) for row in tail] == [(None, "ns")]
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("read_latency_ns_p99", "x", "'read_latency_ns_p99' does not hold numbers"),
+        ("read_latency_ns_p99", -1.0, "'read_latency_ns_p99' holds values below 0"),
+        ("read_latency_ns_mean", float("nan"), "'read_latency_ns_mean' holds values that are not finite"),
+        ("gate_ns_mean", None, "traffic_classes.parquet has no column 'gate_ns_mean'"),
+    ],
+)
+def test_a_table_of_classes_that_no_run_has_is_refused(tmp_path: Path, column: str, value: Any, message: str) -> None:
+    result = hbm.simulate(system(), hbm.side_by_side({"a": reads(4096)}))
+    columns = dict(result.traffic_classes)
+    columns[column] = [value]
+    bad = Table({name: values for name, values in columns.items() if values[0] is not None})
+    with pytest.raises(HbmArgumentError, match=message):
+        hbm.Result.load(replace(result, traffic_classes=bad).save(tmp_path / "run"))
 
 
 def test_quotas_are_part_of_what_influences_a_result() -> None:
