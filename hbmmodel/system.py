@@ -12,14 +12,13 @@ import hashlib
 import json
 import math
 import operator
-import re
-import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from hbmmodel.device import Device
+from hbmmodel.device.model import exact_number
 from hbmmodel.errors import HbmArgumentError, HbmPolicyError
 from hbmmodel.quotas import Quota, check_quotas
 from hbmmodel.shown import Shown
@@ -44,7 +43,6 @@ CAP_MAX = 1_000_000
 TIMEOUT_MAX_NS = 1e9
 IDLE_MAX_NS = 1e12
 SLACK_MAX_NS = 1e6
-EXACT_MAX = 10**18
 HOST_LATENCY_MAX_NS = 1e6
 WINDOW_MAX_BYTES = 1 << 50
 
@@ -521,16 +519,8 @@ class System(Shown):
         """
         import msgspec
 
-        def exact(kind: type, value: object) -> object:
-            # No exponents: a short text such as 1e999999999 would fill the memory.
-            if isinstance(value, str) and re.fullmatch(r"[0-9]{1,2000}(/[1-9][0-9]{0,1999})?", value):
-                number = kind(value)
-                if number <= EXACT_MAX:
-                    return number
-            raise ValueError(f"an exact number is a string such as '625/2', up to 10^18, not {reprlib.repr(value)}")
-
         try:
-            made = msgspec.convert(dict(content), cls, dec_hook=exact)
+            made = msgspec.convert(dict(content), cls, dec_hook=lambda _, value: exact_number(value))
         except msgspec.ValidationError as error:
             raise HbmArgumentError(f"system: {error}") from None
         return dataclasses.replace(made, controller=dataclasses.replace(made.controller))
