@@ -1,8 +1,7 @@
 """A memory system described: device, stacks, controller policies, address map, host path.
 
-Owns the frozen, validated `System` and `Controller` and the numbers that follow from them; must not know
-traces, results or how anything is simulated. Every field is checked where it is set, with one line that
-names it and says what is allowed.
+Owns the frozen, validated `System` and `Controller` and the numbers that follow from them; must not know traces,
+results or how anything is simulated. Every field is checked where it is set: one line names it and what is allowed.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from hbmmodel.device import Device
 from hbmmodel.errors import HbmArgumentError, HbmPolicyError
 from hbmmodel.quotas import Quota, check_quotas
+from hbmmodel.shown import Shown
 from hbmmodel.thermal.cooling import Cooling
 
 if TYPE_CHECKING:
@@ -80,8 +80,8 @@ def _ticks(time_ns: float, tick_ps: Fraction) -> int:
     return math.ceil(Fraction(repr(time_ns)) * 1000 / tick_ps)
 
 
-@dataclass(frozen=True)
-class Controller:
+@dataclass(frozen=True, repr=False)
+class Controller(Shown):
     """Policies of the memory controller, the same in every channel.
 
     Parameters
@@ -239,8 +239,8 @@ def least_refresh_interval(ticks: Mapping[str, int], banks: int, per_bank: bool)
     return max(t["RREFD"] + t["RREFD"] % 2 + 1, -(-t["FAW"] // 4) + 1, -(-(t["RFCpb"] + row) // banks))
 
 
-@dataclass(frozen=True)
-class System:
+@dataclass(frozen=True, repr=False)
+class System(Shown):
     """One or more stacks of a device behind one kind of controller.
 
     Parameters

@@ -281,6 +281,9 @@ class Device:
     notes: str = ""
     overrides: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        return f"device({', '.join([repr(self.name), f'variant={self.variant!r}', *self.overrides])})"
+
     def __post_init__(self) -> None:
         if not isinstance(self.timing, Timing):
             object.__setattr__(self, "timing", Timing(self.timing.values()))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from hbmmodel.errors import HbmArgumentError
+from hbmmodel.shown import Shown
 from hbmmodel.thermal.layers import check_number
 from hbmmodel.thermal.presets import stack, stacks
 from hbmmodel.thermal.stack import Stack
@@ -23,8 +24,8 @@ HOST = "HOST"
 _BOUNDARY = ("h_top_w_m2k", "coolant_c", "h_bottom_w_m2k", "bottom_c")
 
 
-@dataclass(frozen=True)
-class Cooling:
+@dataclass(frozen=True, repr=False)
+class Cooling(Shown):
     """What surrounds every stack of a system.
 
     Parameters

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hbmmodel.errors import HbmArgumentError
+from hbmmodel.shown import Shown
 from hbmmodel.thermal.layers import check_number
 
 __all__ = ["Level", "Trips"]
@@ -31,8 +32,8 @@ class Level:
     throttle: int = 0
 
 
-@dataclass(frozen=True)
-class Trips:
+@dataclass(frozen=True, repr=False)
+class Trips(Shown):
     """Thresholds of a stack and of the host that drives it.
 
     Parameters
