@@ -94,7 +94,8 @@ int hbm_policies_init(hbm_policies_t *self, const hbm_policy_t *config, const hb
     if (self->refresh->active) {
         /* Between two refreshes of a bank lie at most postpone_max + 1 intervals; the order within a set takes one. */
         const int64_t most = self->refresh->per_bank ? (device->postpone_max - 1) * device->banks : device->postpone_max;
-        if (config->postpone + config->pull_in > most || !hbm_policies_refresh_fits(self, device, config->refresh_scale)) {
+        if (config->postpone > most || config->pull_in > most - config->postpone ||
+            !hbm_policies_refresh_fits(self, device, config->refresh_scale)) {
             return HBM_ERR_BAD_POLICY; /* too late for some bank, or no time left between refreshes */
         }
     }

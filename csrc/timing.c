@@ -133,6 +133,9 @@ int hbm_probe_issue(hbm_probe_t *self, int32_t pc, int32_t command, int32_t bank
     if (tick < earliest) {
         return HBM_ERR_ILLEGAL_COMMAND;
     }
+    if (tick > HBM_NEVER) {
+        return HBM_ERR_OVERFLOW;
+    }
     hbm_timing_issue(&self->timing[pc], self->device, command, bank, tick);
     if (hbm_is_row_command(command)) {
         self->row_free = tick + (command == HBM_CMD_ACT ? self->device->act_ticks : self->device->row_ticks);

@@ -18,6 +18,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from hbmmodel.device import Device
+from hbmmodel.device.model import exact_number
 from hbmmodel.errors import HbmArgumentError, HbmPolicyError
 from hbmmodel.quotas import Quota, check_quotas
 from hbmmodel.shown import Shown
@@ -518,14 +519,9 @@ class System(Shown):
         """
         import msgspec
 
-        def exact(kind: type, value: object) -> object:
-            if isinstance(value, str):
-                return kind(value)
-            raise ValueError(f"an exact number is a string such as '625/2', not {value!r}")
-
         try:
-            made = msgspec.convert(dict(content), cls, dec_hook=exact)
-        except (msgspec.ValidationError, ZeroDivisionError) as error:
+            made = msgspec.convert(dict(content), cls, dec_hook=lambda _, value: exact_number(value))
+        except msgspec.ValidationError as error:
             raise HbmArgumentError(f"system: {error}") from None
         return dataclasses.replace(made, controller=dataclasses.replace(made.controller))
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+import reprlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from fractions import Fraction
@@ -28,6 +30,30 @@ CONFIDENCE = {
 
 MAXIMA = frozenset({"tREFI", "tREFIpb", "tRASmax"})
 """Symbols that bound a time from above; they are rounded down, everything else is rounded up."""
+
+EXACT_MAX = 10**18
+
+
+def exact_number(text: object) -> Fraction:
+    """A number of a written device, as ``str`` of a Fraction made it.
+
+    Exponents are refused: a short text such as ``1e999999999`` would fill the memory.
+
+    Raises
+    ------
+    ValueError
+        `text` is something else, or above 10^18.
+
+    Examples
+    --------
+    >>> exact_number("625/2")
+    Fraction(625, 2)
+    """
+    if isinstance(text, str) and re.fullmatch(r"[0-9]{1,2000}(/[1-9][0-9]{0,1999})?", text):
+        number = Fraction(text)
+        if number <= EXACT_MAX:
+            return number
+    raise ValueError(f"an exact number is a string such as '625/2', up to 10^18, not {reprlib.repr(text)}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -18,6 +16,7 @@ from numpy.typing import NDArray
 from hbmmodel.errors import HbmTraceError
 from hbmmodel.trace.access import BYTES_MAX, Access
 from hbmmodel.trace.allocator import CachingAllocator
+from hbmmodel.trace.index import NPZ_FAULTS
 from hbmmodel.trace.model import Operation, Operations, OpTrace, Progress, phase_set
 from hbmmodel.trace.problem import trace_error
 from hbmmodel.trace.source import file_digest, open_source
@@ -28,10 +27,6 @@ MEMBER_BYTES_MAX = 1 << 30
 META_BYTES_MAX = 1 << 20
 RECORD_FIELDS = ("query", "step", "obj", "off", "size", "rw")
 OBJECT_FIELDS = ("name", "base", "bytes")
-_FAULTS = (
-    *(OSError, ValueError, EOFError, MemoryError, OverflowError, RuntimeError, SyntaxError, TypeError, KeyError),
-    *(NotImplementedError, zlib.error, zipfile.BadZipFile, zipfile.LargeZipFile),
-)
 
 
 class ArrayTrace(OpTrace):
@@ -132,7 +127,7 @@ def _load(name: str) -> tuple[NDArray[np.void], NDArray[np.void], dict[str, Any]
                 meta = json.loads(str(archive["meta"])) if "meta" in archive else {}
         except HbmTraceError:
             raise
-        except (*_FAULTS, RecursionError, AttributeError) as error:
+        except (*NPZ_FAULTS, AttributeError) as error:
             what = f"cannot be read as an access array: {' '.join(str(error).split())[:100]}"
             raise trace_error(name, what, remedy="it is an .npz file with records and objects") from None
     return (

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import zipfile
 import zlib
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -15,15 +16,15 @@ from numpy.typing import NDArray
 from hbmmodel.errors import HbmTraceError
 from hbmmodel.trace.problem import excerpt, trace_error
 
-__all__ = ["ARRAY_BYTES_MAX", "IndexArrays", "mixed", "random_rows", "sidecar_path"]
+__all__ = ["ARRAY_BYTES_MAX", "NPZ_FAULTS", "IndexArrays", "mixed", "random_rows", "sidecar_path"]
 
 ARRAY_BYTES_MAX = 1 << 30
 
-# What numpy and zipfile raise on a file that is not what it seems.
-_FAULTS = (
-    *(OSError, ValueError, EOFError, MemoryError, OverflowError, RuntimeError, SyntaxError, TypeError),
-    *(NotImplementedError, zlib.error, zipfile.BadZipFile, zipfile.LargeZipFile),
+NPZ_FAULTS = (
+    *(OSError, ValueError, EOFError, MemoryError, OverflowError, RuntimeError, SyntaxError, TypeError, KeyError),
+    *(NotImplementedError, TokenError, zlib.error, zipfile.BadZipFile, zipfile.LargeZipFile),
 )
+"""What numpy and zipfile raise on an ``.npz`` file that is not what it seems."""
 
 
 def sidecar_path(path: str) -> str:
@@ -128,7 +129,7 @@ class IndexArrays:
             raise HbmTraceError(f"index array {excerpt(key)} is not in {self._path}") from None
         except HbmTraceError:
             raise
-        except _FAULTS as error:
+        except NPZ_FAULTS as error:
             raise HbmTraceError(f"{self._path}: array {excerpt(key)} cannot be read: {error}") from None
         if array.dtype.kind not in "iu":
             raise HbmTraceError(f"{self._path}: array {excerpt(key)} holds {array.dtype}, not whole numbers")

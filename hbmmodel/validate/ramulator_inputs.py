@@ -6,8 +6,6 @@ nor look at any recorded result.
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
@@ -19,6 +17,7 @@ import numpy.typing as npt
 
 from hbmmodel.device import device
 from hbmmodel.errors import HbmTraceError
+from hbmmodel.trace.index import NPZ_FAULTS
 from hbmmodel.validate.recorded import read_json
 
 __all__ = [
@@ -172,7 +171,7 @@ def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
             return {name: archive[name] for name in archive.files}
     except FileNotFoundError:
         raise HbmTraceError(f"{path}: not found; the directory of recorded runs must hold it") from None
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+    except NPZ_FAULTS as error:
         reason = str(error).splitlines()[0] if str(error) else "it is empty"
         raise HbmTraceError(f"{path}: not a readable .npz archive: {reason}") from None
 

@@ -69,6 +69,7 @@ static void nonsense_is_refused(void)
     REFUSED(postpone, 8 * 32 + 1); /* the device allows 8 REFab, that is 8 rounds of 32 banks */
     REFUSED(pull_in, -1);
     REFUSED(pull_in, 8 * 32 + 1);
+    REFUSED(pull_in, INT64_MAX);
     REFUSED(refresh_scale, 0);
     REFUSED(refresh_scale, 3);
     REFUSED(read_queue, 0);

@@ -231,6 +231,20 @@ static void pseudo_channels_share_nothing_but_the_buses(void)
     hbm_probe_free(probe);
 }
 
+static void a_tick_without_room_for_what_follows_is_refused(void)
+{
+    hbm_probe_t *probe = NULL;
+    int64_t tick = 0;
+
+    setup();
+    REQUIRE(hbm_probe_create(device, &probe) == 0);
+    CHECK_EQ(hbm_probe_issue(probe, 0, HBM_CMD_ACT, 0, INT64_MAX), HBM_ERR_OVERFLOW);
+    CHECK_EQ(hbm_probe_earliest(probe, 0, HBM_CMD_ACT, 0, true, &tick), 0);
+    CHECK(tick < 0); /* nothing was issued */
+    CHECK_EQ(hbm_probe_issue(probe, 0, HBM_CMD_ACT, 0, HBM_NEVER), 0);
+    hbm_probe_free(probe);
+}
+
 static void precharge_keeps_to_rising_edges_when_it_must(void)
 {
     int64_t values[N_FIELDS], tick = 0;
@@ -323,6 +337,7 @@ TESTS(T(activation_holds_back_its_own_bank), T(activation_holds_back_other_banks
       T(columns_hold_back_the_precharge), T(precharge_holds_back_what_needs_a_closed_bank),
       T(auto_precharge_starts_when_an_explicit_one_could), T(per_bank_refresh_holds_back_banks_and_neighbours),
       T(refresh_counts_as_an_activation_of_its_group), T(all_bank_refresh_holds_back_everything), T(no_five_activations_fit_the_window),
-      T(pseudo_channels_share_nothing_but_the_buses), T(precharge_keeps_to_rising_edges_when_it_must),
+      T(pseudo_channels_share_nothing_but_the_buses), T(a_tick_without_room_for_what_follows_is_refused),
+      T(precharge_keeps_to_rising_edges_when_it_must),
       T(earliest_is_exact_and_never_moves_back), T(places_outside_the_device_are_refused),
       T(running_out_of_memory_is_reported), T(the_device_is_released))

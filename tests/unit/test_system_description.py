@@ -254,6 +254,20 @@ def test_a_damaged_description_is_refused_with_its_path(path: tuple[str, ...], v
         System.from_dict(content)
 
 
+@pytest.mark.parametrize("text", ["1e999999999", "1e-999999999", "9" * 19, "-1", "1/0", "nan", "", "0x10", "9" * 5000])
+def test_exact_times_of_a_saved_system_are_plain_and_bounded(text: str) -> None:
+    content = System(HBM4).to_dict()
+    content["device"]["timing"]["RL"]["ns"] = text
+    with pytest.raises(HbmArgumentError, match="an exact number is a string such as") as error:
+        System.from_dict(content)
+    assert "\n" not in str(error.value) and len(str(error.value)) < 200
+
+
+def test_a_time_of_many_digits_is_kept() -> None:
+    system = System(device("HBM4_8000", tRRDS_ns=5e-324))
+    assert System.from_dict(json.loads(json.dumps(system.to_dict()))) == system
+
+
 def test_a_description_without_a_device_is_refused() -> None:
     content = System(HBM4).to_dict()
     del content["device"]

@@ -84,6 +84,14 @@ def test_archives_that_are_none(tmp_path: Path) -> None:
         list(read(path).operations())
 
 
+def test_a_header_that_never_ends_is_bad_input(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("records.npy", b"\x93NUMPY\x01\x00\x10\x00{'shape': ((2,), ")
+    with pytest.raises(HbmTraceError, match="a: cannot be read as an access array"):
+        list(read(path).operations())
+
+
 def test_a_bomb_is_refused_before_it_is_inflated(tmp_path: Path) -> None:
     path = tmp_path / "a"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("records.npy", "w") as member:

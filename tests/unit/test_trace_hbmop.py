@@ -253,6 +253,9 @@ def test_faults_of_the_index_file_are_named(capture: Write, tmp_path: Path) -> N
             np.lib.format.write_array_header_1_0(member, {"descr": "<i8", "fortran_order": False, "shape": (10**15,)})  # type: ignore[no-untyped-call]
             member.write(bytes(64))
     assert "array 'i0' cannot be read" in failure(path)
+    with zipfile.ZipFile(side, "w") as archive:  # a header that never ends
+        archive.writestr("i0.npy", b"\x93NUMPY\x01\x00\x10\x00{'shape': ((2,), ")
+    assert "array 'i0' cannot be read" in failure(path)
 
 
 def test_a_hostile_name_of_an_index_array_does_not_fill_the_message(capture: Write) -> None:

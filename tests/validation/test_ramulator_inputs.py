@@ -3,6 +3,7 @@
 import json
 import lzma
 import shutil
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -107,6 +108,11 @@ def broken_requests(folder):
     (folder / "requests.npz").write_bytes(b"PK\x03\x04 no archive")
 
 
+def endless_header(folder):
+    with zipfile.ZipFile(folder / "requests.npz", "w") as archive:
+        archive.writestr("rand_rw50__tick.npy", b"\x93NUMPY\x01\x00\x10\x00{'shape': ((2,), ")
+
+
 def empty_requests(folder):
     np.savez(folder / "requests.npz")
 
@@ -194,6 +200,7 @@ def log_number(folder):
         (no_requests, r"requests\.npz: not found"),
         (broken_requests, r"requests\.npz: not a readable \.npz"),
         (empty_requests, r"requests\.npz: holds no trace"),
+        (endless_header, r"requests\.npz: not a readable \.npz"),
         (one_array, r"requests\.npz: not a readable \.npz"),
         (text_runs, r"runs\.json: line 3: not JSON"),
         (number_runs, r"runs\.json: expected an object of runs"),
