@@ -68,6 +68,7 @@ int hbm_system_stand_at_border(hbm_system_t *self)
         }
     }
     ret = hbm_system_run_round(self, stand_at, self, self->n_channels);
+    self->stood = self->border;
     for (int32_t i = 0; i < self->map.n_pc && ret == 0; i++) {
         hbm_power_spend(hbm_system_pc(self, i), &self->worker[0].epochs, self->border);
     }

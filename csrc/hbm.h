@@ -253,7 +253,8 @@ HBM_API int hbm_system_accept(hbm_system_t *self);
 HBM_API int hbm_system_forget(hbm_system_t *self);
 /* Results of operations [first, first + n). */
 HBM_API int hbm_system_operations(const hbm_system_t *self, int32_t first, int32_t n, hbm_operation_result_t *out);
-/* Empties all queues and brings every channel to the common end; no more input after this. */
+/* Empties all queues and brings every channel to the common end: the latest completion, or the last border they stood at, if
+ * that is later.  No more input after this. */
 HBM_API int hbm_system_finish(hbm_system_t *self, int64_t *end_tick);
 HBM_API int32_t hbm_system_n_pseudo_channels(const hbm_system_t *self);
 HBM_API int32_t hbm_n_counters(void);

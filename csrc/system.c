@@ -276,7 +276,7 @@ static int advance_one(void *context, int32_t worker, int32_t item)
 
 int hbm_system_finish(hbm_system_t *self, int64_t *end_tick)
 {
-    finish_t finish = {self, 0};
+    finish_t finish = {self, self->stood};
     int ret;
 
     *end_tick = 0;

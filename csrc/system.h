@@ -48,6 +48,7 @@ struct hbm_system {
     uint64_t in_flight;  /* slots taken */
     hbm_tick_t delay;    /* from an end to the first request that follows from it */
     hbm_tick_t border;   /* no channel goes past it; see border.c */
+    hbm_tick_t stood;    /* the last border at which all channels stood; no run ends before it */
     hbm_tick_t reported; /* the last end that was reported; -delay before the first */
     /* the run in progress */
     hbm_until_t until;

@@ -119,7 +119,7 @@ static void the_refresh_rate_of_one_stack_is_its_own(void)
 
 static void channels_without_input_come_to_the_border_too(void)
 {
-    int64_t bad;
+    int64_t bad, end;
     int32_t busy, ahead;
     hbm_system_t *system = make(1);
 
@@ -133,6 +133,10 @@ static void channels_without_input_come_to_the_border_too(void)
     CHECK_EQ(counter(system, "ticks_active_standby", 0) + counter(system, "ticks_precharged_standby", 0), 4 * 5000);
     CHECK_EQ(counter(system, "ticks_precharged_standby", 1), 4 * 5000);
     CHECK_EQ(counter(system, "n_rd", 0), 1);
+    CHECK_EQ(hbm_system_finish(system, &end), 0); /* time does not go back, though nothing came behind the first request */
+    CHECK_EQ(end, 5000);
+    CHECK_EQ(counter(system, "ticks_precharged_standby", 1), 4 * 5000);
+    CHECK_EQ(counter(system, "lost_no_request", 1), 4 * 5000);
     hbm_system_free(system);
 }
 
