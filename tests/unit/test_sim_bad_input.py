@@ -62,10 +62,17 @@ def test_what_is_no_system_is_refused(system: Any) -> None:
     refused(HbmArgumentError, "system must be a System", system, REQUESTS)
 
 
-def test_a_device_in_place_of_a_system_is_named_but_not_printed_whole() -> None:
-    told = "system must be a System, as System(hbm.device(NAME)) makes, not a Device"
+@pytest.mark.parametrize(
+    ("overrides", "got"),
+    [
+        ({}, "device('HBM4_8000', variant='24Gb_12H')"),
+        ({"tFAW_ns": 14, "tRRDS_ns": 2, "tRRDL_ns": 3, "tRCDRD_ns": 14}, "a Device"),  # of which more is to be told
+    ],
+)
+def test_a_device_in_place_of_a_system_is_named_but_not_at_length(overrides: dict[str, Any], got: str) -> None:
+    told = f"system must be a System, as System(hbm.device(NAME)) makes, not {got}"
     with pytest.raises(HbmArgumentError) as caught:
-        simulate(hbm.device("HBM4_8000"), REQUESTS)  # type: ignore[arg-type]
+        simulate(hbm.device("HBM4_8000", **overrides), REQUESTS)  # type: ignore[arg-type]
     assert str(caught.value) == told
 
 
