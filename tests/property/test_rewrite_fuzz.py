@@ -138,20 +138,6 @@ def test_layers_of_odd_training_steps(text: str, records: list[Any]) -> None:
         assert replay(rewritten) == replay(rewritten)
 
 
-def test_an_optimizer_without_operands_is_kept_once(tmp_path: Path) -> None:
-    def product(*roles: str) -> list[Any]:
-        return ["O", 0, 0, 0, "aten.mm.default", [[role, i, 0, "f32", [4, 4], [4, 1]] for i, role in enumerate(roles)]]
-
-    records: list[Any] = [{"hbmop": 2}, *(["A", i, 64, 0, 0] for i in range(3)), product(*"rrw"), product(*"rrw")]
-    records += [["P", "backward", 0], product(*"rrr"), ["P", "optimizer", 0], ["O", 0, 0, 0, "aten._fused_adamw_", []]]
-    path = tmp_path / "x.hbmop"
-    path.write_text("\n".join(json.dumps(record) for record in [*records, ["E", 4]]) + "\n")
-    trace = read_trace(path)
-    assert isinstance(trace, RecordedTrace)
-    names = [op.name for op in trace.rewritten(parse("repeat_layer=5")).operations(all=True)]
-    assert names.count("aten._fused_adamw_") == 1 and len(names) > 4
-
-
 @settings(max_examples=60)
 @given(records=captures())
 def test_fusion_never_moves_more(records: list[Any]) -> None:

@@ -103,7 +103,7 @@ def _update(found: Owners, names: list[str], slots: Slots) -> None:
     waiting: list[int] = []
     for i in range(found.update, len(slots)):
         found.of.append(found.layers.count)
-        if slots[i] and operator(names[i])[1].startswith(("_fused_", "_foreach_")):
+        if operator(names[i])[1].startswith(("_fused_", "_foreach_")):
             found.lists[i], owners = _columns(names[i], slots[i], storages)
         else:
             known = {storages[storage] for storage, _ in slots[i] if storage in storages}
