@@ -62,7 +62,8 @@ int hbm_system_stand_at_border(hbm_system_t *self)
         return HBM_ERR_BAD_ARGUMENT;
     }
     for (int32_t i = 0; i < self->n_channels; i++) {
-        if (self->channel[i].position < self->border && has_input(&self->channel[i])) {
+        const hbm_tick_t position = self->channel[i].position;
+        if (position > self->border || (position < self->border && has_input(&self->channel[i]))) {
             return HBM_ERR_BAD_ARGUMENT;
         }
     }

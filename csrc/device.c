@@ -104,6 +104,7 @@ int hbm_device_create(const int64_t *values, int32_t n, hbm_device_t **out, int3
         ret = HBM_ERR_BAD_DEVICE;
         goto out;
     }
+    d->column_busy = hbm_rising(d->column_ticks);
     d->groups = (int32_t)(d->sids * d->bank_groups);
     d->banks_per_sid = (int32_t)(d->bank_groups * d->banks_per_group);
     d->banks = (int32_t)(d->sids * d->banks_per_sid);

@@ -12,6 +12,7 @@ struct hbm_device {
     int32_t banks;           /* per pseudo-channel */
     int32_t groups;          /* sids * bank_groups */
     int32_t banks_per_sid;
+    int64_t column_busy;     /* column_ticks to the end of their last clock: column commands start on rising edges */
     uint8_t group_of[HBM_MAX_BANKS];
     uint8_t sid_of[HBM_MAX_BANKS];
     uint64_t group_banks[HBM_MAX_BANKS]; /* by group */

@@ -107,7 +107,7 @@ HBM_INLINE void issue_column(hbm_channel_t *self, hbm_pc_t *pc, int bank, hbm_ti
     }
     pc->last_use[bank] = t;
     hbm_queue_pop_hit(q, bank);
-    self->column_free = t + d->column_ticks;
+    self->column_free = t + d->column_busy;
     self->column_first = pc->other;
     pc->look_at = t + 2;
     pc->column_at = next_column(pc, d, bank, t, is_write);

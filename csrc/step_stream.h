@@ -246,7 +246,7 @@ HBM_INLINE uint16_t pass(hbm_channel_t *self, hbm_part_t *c, const int i, int ba
     pc->column_at = hbm_rising(c->ready);
     pc->last_use[bank] = t;
     self->now = t;
-    self->column_free = t + d->column_ticks;
+    self->column_free = t + d->column_busy;
     self->column_first = &self->pc[1 - i];
     q->hits[bank].head = next;
     if (HBM_UNLIKELY(next == HBM_NIL)) {

@@ -285,7 +285,7 @@ int hbm_system_finish(hbm_system_t *self, int64_t *end_tick)
     }
     self->finished = true;
     for (int32_t i = 0; i < self->n_channels; i++) {
-        self->touched[self->n_touched++] = i;
+        hbm_system_touch(self, i * (int32_t)self->device.pseudo_channels); /* some may be touched already */
     }
     ret = hbm_system_run(self, HBM_UNTIL_EMPTY);
     if (ret != 0) {

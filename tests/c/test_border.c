@@ -169,6 +169,39 @@ static void misuse_is_refused(void)
     hbm_system_free(system);
 }
 
+/* What was counted cannot be taken back to a tick that the channels are past. */
+static void no_channel_goes_back_to_a_border(void)
+{
+    int64_t bad, end;
+    hbm_system_t *system = make(1);
+
+    REQUIRE(setup() && system != NULL);
+    CHECK_EQ(hbm_system_requests(system, address, is_write, NULL, N, false, &bad), 0);
+    CHECK_EQ(hbm_system_set_border(system, 2), 0);
+    CHECK_EQ(hbm_system_stand_at_border(system), HBM_ERR_BAD_ARGUMENT);
+    CHECK_EQ(hbm_system_finish(system, &end), 0);
+    hbm_system_free(system);
+}
+
+/* Channels that are to run already, because something was offered or forgotten, are run once. */
+static void a_run_may_end_with_input_that_waits(void)
+{
+    const hbm_access_t all = {.base = 0, .run_bytes = 64 * N, .is_write = true};
+    int64_t bad, end;
+    int32_t bad_access;
+    hbm_system_t *system = make(2);
+
+    REQUIRE(setup() && system != NULL);
+    CHECK_EQ(hbm_system_submit(system, &all, 1, 0, 0, 0, false, &bad_access), 0);
+    CHECK_EQ(hbm_system_forget(system), 0);
+    CHECK_EQ(hbm_system_offer(system, address, is_write, NULL, N, false, &bad), 0);
+    CHECK_EQ(hbm_system_finish(system, &end), 0);
+    CHECK_EQ(counter(system, "bytes_written", 0) + counter(system, "bytes_written", 1), 64 * N);
+    CHECK_EQ(counter(system, "requests_out", 0) + counter(system, "requests_out", 1),
+             N + 64 * N / device->burst_bytes);
+    hbm_system_free(system);
+}
+
 static void a_refresh_rate_without_time_left_is_refused(void)
 {
     int64_t values[N_FIELDS];
@@ -211,4 +244,5 @@ static void nothing_is_left_behind(void)
 
 TESTS(T(a_stack_is_throttled_from_a_border_on), T(the_refresh_rate_of_one_stack_is_its_own),
       T(channels_without_input_come_to_the_border_too), T(misuse_is_refused),
+      T(no_channel_goes_back_to_a_border), T(a_run_may_end_with_input_that_waits),
       T(a_refresh_rate_without_time_left_is_refused), T(running_out_of_memory_is_reported), T(nothing_is_left_behind))

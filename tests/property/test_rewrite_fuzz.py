@@ -152,3 +152,21 @@ def test_fusion_never_moves_more(records: list[Any]) -> None:
             assert after is not None
             for side in (1, 2):
                 assert sum(row[side] for row in after) <= sum(row[side] for row in before)
+
+
+def test_an_update_without_operands_does_not_hinder_more_layers(tmp_path: Path) -> None:
+    operand = ["r", 0, 0, "f32", [4, 4], [4, 1]]
+    product = ["O", 0, 0, 0, "aten.mm.default", [operand, ["r", 1, 0, "f32", [4, 4], [4, 1]],
+                                                 ["w", 2, 0, "f32", [4, 4], [4, 1]]]]  # fmt: skip
+    few, many = (["O", 0, 0, 0, "aten.mm.default", [operand] * n] for n in (1, 4))
+    update = ["O", 0, 0, 0, "aten._fused_adamw_.default", []]
+    records = [*(["A", i, 65536, 0, 0] for i in range(4)), ["P", "forward", 0], few, *[product, many, few] * 2]
+    records += [["P", "backward", 0], few, *[many, few] * 2, ["P", "optimizer", 0], update]
+    path = tmp_path / "x.hbmop"
+    path.write_text("\n".join(json.dumps(record) for record in ({"hbmop": 2}, *records)) + "\n")
+    trace = read_trace(path)
+    assert isinstance(trace, RecordedTrace)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", HbmTraceWarning)
+        before, after = replay(trace), replay(trace.rewritten(parse("repeat_layer=5")))
+    assert before is not None and after is not None and len(after) > len(before)

@@ -160,7 +160,7 @@ def _outside(record: Record, number: int, plan: _Plan, rest: dict[int, int]) -> 
 def _widened(record: OpRecord, plan: _Plan, layers: list[int | None], length: int) -> OpRecord:
     """An operation on lists with the copies' tensors behind the last layer's."""
     operands: list[Operand] = []
-    for start in range(0, len(record.operands), length):
+    for start in range(0, len(record.operands), max(length, 1)):  # an operation may have none
         run: list[Operand] = []
         for operand, layer in zip(
             record.operands[start : start + length], layers[start : start + length], strict=True
