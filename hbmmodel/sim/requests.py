@@ -95,7 +95,7 @@ def _placed(
 ) -> tuple[NDArray[np.uint64], NDArray[np.uint64] | None]:
     """Addresses inside the stacks, and sizes unless every request is one burst."""
     if chunk.vector is not None:
-        address = _addresses_of_vectors(chunk.vector, system)
+        address = _addresses_of_vectors(chunk.vector, system, name, chunk.first_record)
     else:
         address = np.ascontiguousarray(chunk.address, dtype=np.uint64)
     size: NDArray[np.uint64] | None = None
@@ -154,12 +154,24 @@ def _pieces(
         done = stop
 
 
-def _addresses_of_vectors(vector: NDArray[np.int32], system: System) -> NDArray[np.uint64]:
+def _addresses_of_vectors(
+    vector: NDArray[np.int32], system: System, name: str, first_record: int
+) -> NDArray[np.uint64]:
     """Device coordinates (channel, pseudo-channel, SID, bank group, bank, row, column) as addresses of this system."""
     levels = ("channel", "pseudo_channel", "sid", "bank_group", "bank", "row", "column")
     if vector.shape[1] != len(levels):
         raise HbmArgumentError(
-            f"address vectors have {vector.shape[1]} entries; HBM needs {len(levels)}: {', '.join(levels)}"
+            f"{name}: record {first_record}: vectors of {vector.shape[1]} entries; HBM needs {len(levels)}: "
+            + ", ".join(levels)
+        )
+    of = system.device.organisation
+    sizes = (of.channels, of.pseudo_channels, of.sids, of.bank_groups, of.banks_per_group, of.rows, of.columns)
+    outside = np.argwhere(vector >= np.array(sizes))
+    if len(outside):
+        i, level = (int(x) for x in outside[0])
+        raise HbmAddressError(
+            f"{name}: record {first_record + i}: {levels[level]} {vector[i, level]} is outside 0..{sizes[level] - 1}; "
+            "name the device that the trace was made for"
         )
     stack = np.zeros((len(vector), 1), dtype=np.int32)
     return system.map.encode(np.hstack([stack, vector.astype(np.int32)]))
