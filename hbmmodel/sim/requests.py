@@ -66,7 +66,7 @@ def run_requests(
         chunks = trace.chunks()
         for chunk in chunks:
             address, size = _placed(chunk, system, request_bytes, wrap, trace.name)
-            tick = _ticks_of_ps(chunk.time_ps, system, trace.name) if mode == "paced" else None
+            tick = _ticks_of_ps(chunk, system, trace.name) if mode == "paced" else None
             if size is None:
                 moved.address_bits |= int(np.bitwise_or.reduce(address, initial=np.uint64(0)))
             else:
@@ -177,13 +177,17 @@ def _addresses_of_vectors(
     return system.map.encode(np.hstack([stack, vector.astype(np.int32)]))
 
 
-def _ticks_of_ps(time_ps: NDArray[np.int64] | None, system: System, name: str) -> NDArray[np.int64]:
+def _ticks_of_ps(chunk: RequestChunk, system: System, name: str) -> NDArray[np.int64]:
     """The first tick at or after each time, exactly."""
+    time_ps = chunk.time_ps
     assert time_ps is not None
     numerator, denominator = system.tick_ps.numerator, system.tick_ps.denominator
-    if len(time_ps) and int(time_ps[-1]) * denominator >= 1 << 62:
+    most = (1 << 62) // denominator - 1
+    if len(time_ps) and int(time_ps[-1]) > most:
+        i = int(np.argmax(time_ps > most))
         raise HbmArgumentError(
-            f"{name}: times reach {int(time_ps[-1])} ps; at most {(1 << 62) // denominator} ps can be simulated"
+            f"{name}: record {chunk.first_record + i}: its time is {int(time_ps[i])} ps;"
+            f" at most {most} ps can be simulated"
         )
     scaled = time_ps * np.int64(denominator)
     return np.ascontiguousarray(-(-scaled // np.int64(numerator)))
