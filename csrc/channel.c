@@ -294,6 +294,9 @@ HBM_NOINLINE static bool visit_tick_apart(hbm_channel_t *self, bool *streams) { 
 
 #include "step_stream.h"
 
+/* Only then is a stream simple, here or after the next look. */
+HBM_INLINE bool backs_up(const hbm_pc_t *pc) { return pc->queue[HBM_READ].count >= pc->queue[HBM_READ].capacity - 1; }
+
 HBM_INLINE bool visit_plain(hbm_channel_t *self)
 {
     bool streams;
@@ -301,7 +304,7 @@ HBM_INLINE bool visit_plain(hbm_channel_t *self)
     if (!visit_tick(self, &streams)) {
         return false;
     }
-    if (streams && !self->window_binds) {
+    if (streams && !self->window_binds && (backs_up(&self->pc[0]) | backs_up(&self->pc[1]))) {
         stream(self);
     }
     return true;

@@ -5,6 +5,7 @@
 
 #include "queue.h"
 #include "quota.h"
+#include "search.h"
 #include "stats.h"
 #include "timing.h"
 
@@ -20,6 +21,7 @@ typedef struct {
     int64_t choose_above; /* a target is chosen only while more than this are owed */
     int64_t forced_from;  /* while fewer are owed only banks without requests are chosen */
     hbm_tick_t rest;  /* a bank left alone for so long is taken to be done with */
+    hbm_latest_fn latest;
     uint64_t set;     /* banks not refreshed since the set was last full */
     int32_t last;     /* bank refreshed last; the cyclic order starts behind it */
     int32_t target;   /* bank waiting for its REFpb or RFMpb, or HBM_REFRESH_NO_TARGET */

@@ -1,6 +1,8 @@
 /* The refresh policies; see refresh.h. */
 #include "refresh.h"
 
+#include "search.h"
+
 /* The first bank of `set` behind `last` in cyclic order; set is not empty. */
 static int first_behind(uint64_t set, int last)
 {
@@ -10,23 +12,10 @@ static int first_behind(uint64_t set, int last)
 
 /* Of the banks of `set` that have been left alone for `rest` ticks, the one used last; among equals, or if none has, the
  * first behind `last` in cyclic order.  set is not empty. */
-static int just_left(const hbm_pc_t *pc, uint64_t set, int last, hbm_tick_t before)
+static int just_left(const hbm_pc_t *pc, const hbm_device_t *device, uint64_t set, hbm_tick_t before)
 {
-    const int first = first_behind(set, last);
-    const uint64_t from = ~UINT64_C(0) << first;
-    hbm_tick_t used = INT64_MIN;
-    int best = first;
-
-    for (int half = 0; half < 2; half++) {
-        for (uint64_t m = set & (half == 0 ? from : ~from); m != 0; m &= m - 1) {
-            const int b = hbm_lowest(m);
-            const hbm_tick_t at = pc->last_use[b];
-            const bool better = (at <= before) & (at > used);
-            best = better ? b : best;
-            used = better ? at : used;
-        }
-    }
-    return best;
+    const uint64_t latest = pc->refresh.latest(pc->last_use, set, device->banks, before);
+    return first_behind(latest != 0 ? latest : set, pc->refresh.last);
 }
 
 static void set_target(hbm_pc_t *pc, int bank, bool rfm)
@@ -76,7 +65,7 @@ static void choose_per_bank(hbm_pc_t *pc, const hbm_device_t *device, const hbm_
     }
     quiet = r->set & ~(hbm_queue_banks(&pc->queue[HBM_READ]) | hbm_queue_banks(&pc->queue[HBM_WRITE]));
     if (quiet != 0 && (r->owed >= 1 || (r->owed > -policies->config.pull_in && hbm_pc_idle(pc)))) {
-        set_target(pc, just_left(pc, quiet, r->last, t - r->rest), false);
+        set_target(pc, just_left(pc, device, quiet, t - r->rest), false);
     }
 }
 
@@ -125,6 +114,7 @@ void hbm_refresh_init(hbm_pc_t *pc, const hbm_device_t *device, const hbm_polici
     r->choose_above = hbm_refresh_choose_above(device, policies);
     r->forced_from = policies->refresh->per_bank && device->RAAIMT == 0 ? hbm_max(policies->config.postpone, 1) : INT64_MIN;
     r->rest = (policies->config.read_queue + policies->config.write_queue) * device->CCDS;
+    r->latest = hbm_latest_best();
     r->set = hbm_low_bits(device->banks);
     r->last = device->banks - 1; /* so that the cyclic order starts with bank 0 */
     r->target = HBM_REFRESH_NO_TARGET;

@@ -10,6 +10,21 @@ static hbm_found_t search_plain(const hbm_tick_t *ready_at, const int64_t *key, 
     return hbm_search_few(ready_at, key, set, now);
 }
 
+static uint64_t latest_plain(const hbm_tick_t *tick, uint64_t set, int n_banks, hbm_tick_t limit)
+{
+    hbm_tick_t latest = INT64_MIN;
+    uint64_t found = 0;
+
+    (void)n_banks;
+    for (; set != 0; set &= set - 1) {
+        const hbm_tick_t at = tick[hbm_lowest(set)];
+        const uint64_t bit = set & (UINT64_C(0) - set);
+        found = at > limit || at < latest ? found : at > latest ? bit : found | bit;
+        latest = at > limit ? latest : hbm_max(latest, at);
+    }
+    return found;
+}
+
 #if defined(__x86_64__) && defined(__GNUC__)
 #include <immintrin.h>
 
@@ -44,6 +59,24 @@ __attribute__((target("avx512f,avx512dq"))) static hbm_found_t search_avx512(con
     }
     several = twice != 0 || (lanes & (lanes - 1)) != 0;
     return (hbm_found_t){_mm512_reduce_min_epi64(best), HBM_LIKELY(several) ? now : next_ready(ready_at, set, now)};
+}
+
+__attribute__((target("avx512f,avx512dq"))) static uint64_t latest_avx512(const hbm_tick_t *tick, uint64_t set,
+                                                                          int n_banks, hbm_tick_t limit)
+{
+    const __m512i most = _mm512_set1_epi64(limit);
+    __m512i best = _mm512_set1_epi64(INT64_MIN);
+    uint64_t left = set, found = 0;
+
+    for (int i = 0; i < n_banks; i += 8, left >>= 8) {
+        const __m512i at = _mm512_loadu_si512(tick + i);
+        best = _mm512_mask_max_epi64(best, _mm512_mask_cmple_epi64_mask((__mmask8)left, at, most), best, at);
+    }
+    best = _mm512_set1_epi64(_mm512_reduce_max_epi64(best));
+    for (int i = (n_banks - 1) & ~7; i >= 0; i -= 8) {
+        found = found << 8 | _mm512_cmpeq_epi64_mask(_mm512_loadu_si512(tick + i), best);
+    }
+    return found & set;
 }
 
 __attribute__((target("avx2"))) static inline __m256i choose_avx2(__m256i a, __m256i b, __m256i where)
@@ -95,22 +128,68 @@ __attribute__((target("avx2"))) static hbm_found_t search_avx2(const hbm_tick_t 
     return (hbm_found_t){reduce_avx2(best), HBM_LIKELY(several) ? now : next_ready(ready_at, set, now)};
 }
 
-hbm_search_fn hbm_search_named(const char *name)
+__attribute__((target("avx2"))) static uint64_t latest_avx2(const hbm_tick_t *tick, uint64_t set, int n_banks,
+                                                            hbm_tick_t limit)
+{
+    const __m256i least = _mm256_set1_epi64x(INT64_MIN), most = _mm256_set1_epi64x(limit);
+    const int n = (n_banks + 3) & ~3;
+    __m256i in = _mm256_sllv_epi64(_mm256_set1_epi64x((int64_t)set),
+                                   _mm256_sub_epi64(_mm256_set1_epi64x(67 - n), _mm256_setr_epi64x(0, 1, 2, 3)));
+    __m256i best = least;
+    int64_t x[4];
+    uint64_t found = 0;
+
+    for (int i = n - 4; i >= 0; i -= 4) {
+        __m256i at = choose_avx2(least, _mm256_loadu_si256((const __m256i *)(const void *)(tick + i)), in);
+        at = choose_avx2(at, least, _mm256_cmpgt_epi64(at, most));
+        best = choose_avx2(best, at, _mm256_cmpgt_epi64(at, best));
+        in = _mm256_slli_epi64(in, 4);
+    }
+    _mm256_storeu_si256((__m256i *)(void *)x, best);
+    best = _mm256_set1_epi64x(hbm_max(hbm_max(x[0], x[1]), hbm_max(x[2], x[3])));
+    for (int i = n - 4; i >= 0; i -= 4) {
+        const __m256i same = _mm256_cmpeq_epi64(_mm256_loadu_si256((const __m256i *)(const void *)(tick + i)), best);
+        found = found << 4 | (uint64_t)_mm256_movemask_pd(_mm256_castsi256_pd(same));
+    }
+    return found & set;
+}
+
+static bool has_avx2(void)
 {
     __builtin_cpu_init();
+    return __builtin_cpu_supports("avx2");
+}
+
+static bool has_avx512(void)
+{
+    __builtin_cpu_init();
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq");
+}
+
+hbm_latest_fn hbm_latest_named(const char *name)
+{
+    if (strcmp(name, "plain") == 0) {
+        return latest_plain;
+    }
+    if (strcmp(name, "avx2") == 0 && has_avx2()) {
+        return latest_avx2;
+    }
+    return strcmp(name, "avx512") == 0 && has_avx512() ? latest_avx512 : NULL;
+}
+
+hbm_search_fn hbm_search_named(const char *name)
+{
     if (strcmp(name, "plain") == 0) {
         return search_plain;
     }
-    if (strcmp(name, "avx2") == 0 && __builtin_cpu_supports("avx2")) {
+    if (strcmp(name, "avx2") == 0 && has_avx2()) {
         return search_avx2;
     }
-    if (strcmp(name, "avx512") == 0 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq")) {
-        return search_avx512;
-    }
-    return NULL;
+    return strcmp(name, "avx512") == 0 && has_avx512() ? search_avx512 : NULL;
 }
 #else
 hbm_search_fn hbm_search_named(const char *name) { return strcmp(name, "plain") == 0 ? search_plain : NULL; }
+hbm_latest_fn hbm_latest_named(const char *name) { return strcmp(name, "plain") == 0 ? latest_plain : NULL; }
 #endif
 
 hbm_search_fn hbm_search_best(void)
@@ -120,6 +199,8 @@ hbm_search_fn hbm_search_best(void)
     best = best != NULL ? best : hbm_search_named("avx2");
     return best != NULL ? best : search_plain;
 }
+
+hbm_latest_fn hbm_latest_best(void) { return hbm_latest_named(hbm_simd()); }
 
 const char *hbm_simd(void)
 {

@@ -1,5 +1,6 @@
-/* The search at the heart of the scheduler: among a set of banks, the oldest that is ready, and when the next one will
- * be.  Written for SIMD with a plain C fallback, chosen once per process call; knows nothing but two arrays. */
+/* The search at the heart of the scheduler: among a set of banks, the oldest that is ready, and when the next one will be;
+ * and that of refresh: those used last.  Written for SIMD with a plain C fallback, chosen once per process call; knows nothing
+ * but arrays. */
 #ifndef HBM_SEARCH_H
 #define HBM_SEARCH_H
 
@@ -51,9 +52,14 @@ HBM_INLINE hbm_found_t hbm_search_few(const hbm_tick_t *ready_at, const int64_t 
     return (hbm_found_t){hbm_oldest_ready(ready_at, key, set, now), now};
 }
 
+/* Of the banks of `set` those with the greatest tick up to `limit`; 0: none has one. */
+typedef uint64_t (*hbm_latest_fn)(const hbm_tick_t *tick, uint64_t set, int n_banks, hbm_tick_t limit);
+
 /* The best implementation for this machine. */
 hbm_search_fn hbm_search_best(void);
+hbm_latest_fn hbm_latest_best(void);
 /* Named implementations for tests: "plain", "avx2", "avx512"; NULL when this machine lacks it. */
 hbm_search_fn hbm_search_named(const char *name);
+hbm_latest_fn hbm_latest_named(const char *name);
 
 #endif
