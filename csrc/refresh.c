@@ -1,7 +1,6 @@
 /* The refresh policies; see refresh.h. */
 #include "refresh.h"
 
-
 /* The first bank of `set` behind `last` in cyclic order; set is not empty. */
 static int first_behind(uint64_t set, int last)
 {
