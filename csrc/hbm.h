@@ -213,7 +213,7 @@ HBM_API int hbm_system_set_classes(hbm_system_t *self, int32_t n, const hbm_quot
 /* The class of operations submitted from now on; 0 at first.  Requests are always of class 0. */
 HBM_API int hbm_system_set_class(hbm_system_t *self, int32_t traffic_class);
 /* A block of single-burst requests in order; tick NULL: offered as early as accepted.  On HBM_ERR_ADDRESS *bad is the
- * index of the request outside the stacks.  Requests wait behind the bursts of operations in flight, and are
+ * index of the request outside the stacks, on HBM_ERR_BAD_ARGUMENT that of one whose tick is 2^60 or more, or -1.  Requests wait behind the bursts of operations in flight, and are
  * not taken before hbm_system_next_start. */
 HBM_API int hbm_system_requests(hbm_system_t *self, const uint64_t *address, const uint8_t *is_write,
                                 const int64_t *tick, int64_t n, bool wrap, int64_t *bad);

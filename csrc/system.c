@@ -223,6 +223,10 @@ int hbm_system_offer(hbm_system_t *self, const uint64_t *address, const uint8_t 
             *bad = i;
             return HBM_ERR_ADDRESS;
         }
+        if (tick != NULL && tick[i] >= HBM_NEVER / 2) {
+            *bad = i;
+            return HBM_ERR_BAD_ARGUMENT;
+        }
     }
     for (int64_t i = 0; i < n; i++) {
         const uint64_t burst = hbm_map_burst(map, address[i]);

@@ -27,7 +27,13 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     # A reader that closes the pipe early (head) ends the program as it ends any other, without a message.
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, _leave)
     sys.exit(run_cli(sys.argv[1:] if argv is None else argv))
+
+
+def _leave(number: int, _: object) -> NoReturn:
+    """Ends the program as the signal would, but by way of those who have temporary files to remove."""
+    raise SystemExit(128 + number)
 
 
 def run_cli(argv: Sequence[str]) -> int:

@@ -229,10 +229,10 @@ def _check_times(device: Device, where: str) -> None:
             f"{where}: tREFI = {_ck_text(timing['tREFI'].ck)} is not longer than tRFCab ="
             f" {_ck_text(timing['tRFCab'].ck)}: the device would only refresh; raise tREFI or lower tRFCab"
         )
-    turn = max(timing["RL"].ck + timing["nBL"].ck - timing["WL"].ck, timing["nBL"].ck)
+    turn, why = max((timing["RL"].ck + timing["nBL"].ck - timing["WL"].ck, "RL + nBL - WL"), (timing["nBL"].ck, "nBL"))
     if timing["tRTW"].ck < turn:
         raise HbmDeviceError(
-            f"{where}: tRTW = {_ck_text(timing['tRTW'].ck)} is shorter than RL + nBL - WL ="
+            f"{where}: tRTW = {_ck_text(timing['tRTW'].ck)} is shorter than {why} ="
             f" {_ck_text(turn)}: read data and write data would meet on the bus; raise tRTW, or change RL or WL"
         )
     for shorter in ("tRFCpb", "tRFMpb"):

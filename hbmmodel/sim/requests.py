@@ -66,7 +66,7 @@ def run_requests(
         chunks = trace.chunks()
         for chunk in chunks:
             address, size = _placed(chunk, system, request_bytes, wrap, trace.name)
-            tick = _ticks_of_ps(chunk.time_ps, system, trace.name) if mode == "paced" else None
+            tick = _ticks_of_ps(chunk, system, trace.name) if mode == "paced" else None
             if size is None:
                 moved.address_bits |= int(np.bitwise_or.reduce(address, initial=np.uint64(0)))
             else:
@@ -95,7 +95,7 @@ def _placed(
 ) -> tuple[NDArray[np.uint64], NDArray[np.uint64] | None]:
     """Addresses inside the stacks, and sizes unless every request is one burst."""
     if chunk.vector is not None:
-        address = _addresses_of_vectors(chunk.vector, system)
+        address = _addresses_of_vectors(chunk.vector, system, name, chunk.first_record)
     else:
         address = np.ascontiguousarray(chunk.address, dtype=np.uint64)
     size: NDArray[np.uint64] | None = None
@@ -154,24 +154,40 @@ def _pieces(
         done = stop
 
 
-def _addresses_of_vectors(vector: NDArray[np.int32], system: System) -> NDArray[np.uint64]:
+def _addresses_of_vectors(
+    vector: NDArray[np.int32], system: System, name: str, first_record: int
+) -> NDArray[np.uint64]:
     """Device coordinates (channel, pseudo-channel, SID, bank group, bank, row, column) as addresses of this system."""
     levels = ("channel", "pseudo_channel", "sid", "bank_group", "bank", "row", "column")
     if vector.shape[1] != len(levels):
         raise HbmArgumentError(
-            f"address vectors have {vector.shape[1]} entries; HBM needs {len(levels)}: {', '.join(levels)}"
+            f"{name}: record {first_record}: vectors of {vector.shape[1]} entries; HBM needs {len(levels)}: "
+            + ", ".join(levels)
+        )
+    of = system.device.organisation
+    sizes = (of.channels, of.pseudo_channels, of.sids, of.bank_groups, of.banks_per_group, of.rows, of.columns)
+    outside = np.argwhere(vector >= np.array(sizes))
+    if len(outside):
+        i, level = (int(x) for x in outside[0])
+        raise HbmAddressError(
+            f"{name}: record {first_record + i}: {levels[level]} {vector[i, level]} is outside 0..{sizes[level] - 1}; "
+            "name the device that the trace was made for"
         )
     stack = np.zeros((len(vector), 1), dtype=np.int32)
     return system.map.encode(np.hstack([stack, vector.astype(np.int32)]))
 
 
-def _ticks_of_ps(time_ps: NDArray[np.int64] | None, system: System, name: str) -> NDArray[np.int64]:
+def _ticks_of_ps(chunk: RequestChunk, system: System, name: str) -> NDArray[np.int64]:
     """The first tick at or after each time, exactly."""
+    time_ps = chunk.time_ps
     assert time_ps is not None
     numerator, denominator = system.tick_ps.numerator, system.tick_ps.denominator
-    if len(time_ps) and int(time_ps[-1]) * denominator >= 1 << 62:
+    most = (1 << 62) // denominator - 1
+    if len(time_ps) and int(time_ps[-1]) > most:
+        i = int(np.argmax(time_ps > most))
         raise HbmArgumentError(
-            f"{name}: times reach {int(time_ps[-1])} ps; at most {(1 << 62) // denominator} ps can be simulated"
+            f"{name}: record {chunk.first_record + i}: its time is {int(time_ps[i])} ps;"
+            f" at most {most} ps can be simulated"
         )
     scaled = time_ps * np.int64(denominator)
     return np.ascontiguousarray(-(-scaled // np.int64(numerator)))

@@ -343,6 +343,7 @@ static void addresses_outside_are_named_before_anything_runs(void)
 {
     const hbm_policy_t policy = usual_policy();
     hbm_system_t *system = NULL;
+    const int64_t late[2] = {0, INT64_MAX};
     uint64_t outside[3] = {0, 64, 0};
     int64_t bad = 0, end = 0, capacity;
     hbm_access_t access = {.base = 0, .run_bytes = 64};
@@ -354,6 +355,8 @@ static void addresses_outside_are_named_before_anything_runs(void)
     REQUIRE(hbm_system_create(device, map, &policy, 1, &system) == 0);
     CHECK_EQ(hbm_system_requests(system, outside, is_write, NULL, 3, false, &bad), HBM_ERR_ADDRESS);
     CHECK_EQ(bad, 2);
+    CHECK_EQ(hbm_system_requests(system, outside, is_write, late, 2, true, &bad), HBM_ERR_BAD_ARGUMENT);
+    CHECK_EQ(bad, 1);
     CHECK_EQ(hbm_system_requests(system, outside, is_write, NULL, 3, true, &bad), 0);
     access.base = capacity - 64;
     CHECK_EQ(run_operations(system, &access, owner, 1, 0, 0, false, &end, &bad_access), 0);

@@ -159,6 +159,6 @@ def test_energies_of_adjacent_stretches_add_up_and_none_is_negative(
     for component in COMPONENTS:
         a, b, both = (part[component] for part in parts)
         assert (a >= 0).all() and (b >= 0).all()
-        np.testing.assert_allclose(a + b, both, rtol=1e-12)
+        np.testing.assert_allclose(a + b, both, rtol=1e-12, atol=1e-300)  # a toggle rate may be the least number
     total = sum(float(values.sum()) for values in parts[0].values())
     assert power_w(first, energies, **options).total_w * first.elapsed_s * 1e12 == pytest.approx(total, rel=1e-12)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -563,3 +565,17 @@ def test_a_trace_without_sizes_raises_the_doubt_beside_the_numbers(
     doubted = capsys.readouterr().err
     assert ("hbmmodel: note: Every address is a multiple of 64" in doubted) == (not sized)
     assert ("--request-bytes" in doubted) == (not sized)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGTERM") or os.name != "posix", reason="signals of POSIX")
+def test_a_terminated_command_leaves_no_partial_file(tmp_path: Path) -> None:
+    source, folder = tmp_path / "long.txt", tmp_path / "out"
+    folder.mkdir()
+    source.write_text("".join(f"0x{32 * i:x} READ {i}\n" for i in range(400_000)))
+    command = [sys.executable, "-m", "hbmmodel", "convert", str(source), str(folder / "x.parquet")]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as run:
+        while not any(folder.iterdir()) and run.poll() is None:
+            time.sleep(0.005)
+        run.send_signal(signal.SIGTERM)
+        assert run.wait() == 143, run.stderr.read() if run.stderr else ""
+    assert not any(folder.iterdir())

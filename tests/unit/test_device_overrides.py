@@ -195,3 +195,8 @@ def test_overrides_are_recorded_and_their_order_does_not_matter() -> None:
     one = device("HBM4_8000", RL_ns=14, tRP_ns=15)
     assert one.overrides == ("RL_ns=14", "tRP_ns=15")
     assert one == device("HBM4_8000", tRP_ns=15, RL_ns=14)
+
+
+def test_the_message_about_the_turn_of_the_bus_names_what_is_longest() -> None:
+    with pytest.raises(HbmDeviceError, match="shorter than nBL = 2 CK"):
+        device("HBM4_8000", RL_ns=1)

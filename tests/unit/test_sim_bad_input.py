@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -154,4 +155,10 @@ def test_address_vectors_of_another_depth_are_refused() -> None:
                 np.zeros(0, np.uint64), np.zeros(2, np.uint8), vector=np.zeros((2, 5), dtype=np.int32)
             )
 
-    refused(HbmArgumentError, "address vectors have 5 entries; HBM needs 7", cases.small(), Vectors())
+    refused(HbmArgumentError, ": record 0: vectors of 5 entries; HBM needs 7", cases.small(), Vectors())
+
+
+def test_a_coordinate_outside_the_device_is_named_by_file_and_record(tmp_path: Path) -> None:
+    path = tmp_path / "a.trace"
+    path.write_text("R 0,0,0,0,0,0,31\nW 0,0,0,0,0,0,32\n")
+    refused(HbmAddressError, f"{path}: record 1: column 32 is outside 0..31; name", cases.small(), hbm.read_trace(path))

@@ -66,7 +66,7 @@ def test_paced_run_at_a_low_rate_lasts_as_long_as_its_trace() -> None:
 
 def test_times_beyond_the_cores_range_are_refused() -> None:
     trace = Trace.from_requests([0, 32], [0, 0], time_ps=[0, 2**62])
-    with pytest.raises(hbm.errors.HbmArgumentError, match="times reach 4611686018427387904 ps; at most"):
+    with pytest.raises(hbm.errors.HbmArgumentError, match="record 1: its time is 4611686018427387904 ps; at most"):
         simulate(cases.small(), trace)
 
 
