@@ -184,28 +184,14 @@ static void enter(hbm_feed_t *self)
     hbm_feed_decode(self);
 }
 
-/* Puts the stream at i behind the waiting ones that start no later. */
-static void sort_in(hbm_feed_t *self, int32_t i)
-{
-    const hbm_stream_t stream = self->stream[i];
-
-    for (; i > self->n_streams && self->stream[i - 1].start > stream.start; i--) {
-        self->stream[i] = self->stream[i - 1];
-    }
-    self->stream[i] = stream;
-}
-
 bool hbm_feed_start(hbm_feed_t *self, hbm_tick_t start, int32_t tile)
 {
-    const int32_t n = self->n_streams + self->n_waiting;
-    int32_t first = n;
-
     self->tile = tile;
-    while (first > self->n_streams && self->stream[first - 1].start == HBM_NEVER) {
-        self->stream[--first].start = start;
-    }
-    for (int32_t i = first; i < n; i++) {
-        sort_in(self, i);
+    for (int32_t i = self->n_streams + self->n_waiting - 1; i >= self->n_streams; i--) {
+        if (self->stream[i].start != HBM_NEVER) {
+            break;
+        }
+        self->stream[i].start = start;
     }
     return !self->valid && hbm_feed_join(self, hbm_feed_next_start(self));
 }

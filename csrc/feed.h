@@ -69,8 +69,8 @@ void hbm_feed_free(hbm_feed_t *self);
 
 /* Appends local bursts [first, end) to the operand `access`; operands come in ascending order, operations one by one. */
 int hbm_feed_add(hbm_feed_t *self, int32_t access, int32_t operation, bool is_write, int64_t first, int64_t end);
-/* The streams added since the last call are complete and may be read from tick `start` on.  True when the feed was
- * empty: it then takes them at once, and its next burst arrives at `start`. */
+/* The streams added since the last call are complete and may be read from tick `start` on, which is never less than that
+ * of the call before.  True when the feed was empty: it then takes them at once, and its next burst arrives at `start`. */
 bool hbm_feed_start(hbm_feed_t *self, hbm_tick_t start, int32_t tile);
 /* HBM_NEVER when no stream waits for its start. */
 HBM_INLINE hbm_tick_t hbm_feed_next_start(const hbm_feed_t *self);

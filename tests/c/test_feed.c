@@ -155,38 +155,6 @@ static void streams_join_at_their_start(void)
     hbm_feed_free(&feed);
 }
 
-/* Whoever was added before: otherwise one that starts early would wait for one that starts late. */
-static void streams_wait_in_the_order_of_their_starts(void)
-{
-    static const int64_t order[] = {0, 300, 200, 201, 100};
-    hbm_feed_t feed = {.map = map};
-
-    REQUIRE(setup());
-    feed.map = map;
-    CHECK_EQ(hbm_feed_add(&feed, 0, 1, false, 0, 1), 0);
-    CHECK(hbm_feed_start(&feed, 10, 0));
-    CHECK_EQ(hbm_feed_add(&feed, 0, 2, false, 100, 101), 0);
-    CHECK(!hbm_feed_start(&feed, 30, 0));
-    CHECK_EQ(hbm_feed_add(&feed, 0, 3, false, 200, 201), 0);
-    CHECK_EQ(hbm_feed_add(&feed, 1, 3, false, 201, 202), 0);
-    CHECK(!hbm_feed_start(&feed, 20, 0));
-    CHECK_EQ(hbm_feed_add(&feed, 0, 4, false, 300, 301), 0);
-    CHECK(!hbm_feed_start(&feed, 18, 0));
-    for (int i = 0; i < 4; i++) {
-        static const hbm_tick_t starts[] = {18, 20, 30, HBM_NEVER};
-        CHECK_EQ(hbm_feed_next_start(&feed), starts[i]);
-        CHECK(!hbm_feed_join(&feed, starts[i] < HBM_NEVER ? starts[i] : 40));
-    }
-    for (int i = 0; i < 5; i++) {
-        CHECK(feed.valid);
-        check_place(&feed, order[i]);
-        feed.gone = 0;
-        hbm_feed_step(&feed);
-    }
-    CHECK(!feed.valid);
-    hbm_feed_free(&feed);
-}
-
 static void intervals_behind_all_streams_are_forgotten(void)
 {
     hbm_feed_t feed = {.map = map};
@@ -299,6 +267,5 @@ static void running_out_of_memory_is_reported(void)
 }
 
 TESTS(T(operands_take_turns), T(a_feed_can_be_filled_again), T(streams_join_at_their_start),
-      T(streams_wait_in_the_order_of_their_starts),
       T(intervals_behind_all_streams_are_forgotten), T(requests_come_out_as_they_went_in),
       T(requests_wait_in_order), T(numbered_requests_carry_their_number), T(running_out_of_memory_is_reported))
