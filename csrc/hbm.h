@@ -235,7 +235,8 @@ HBM_API int hbm_system_set_conditions(hbm_system_t *self, int32_t stack, int32_t
 /* An operation whose bursts are offered from tick `start`, the operands of all operations in flight taking turns of
  * tile_bursts bursts in every pseudo-channel (0: one operand after the other).  It is in flight until its end is reported or
  * all is accepted; it starts no sooner than hbm_system_next_start.  Needs room.  Submit in rising order of the starts: else it
- * depends on how far the channels have come when the one that starts sooner is let in.  On HBM_ERR_ADDRESS *bad is the index of the access that leaves the stacks. */
+ * depends on how far the channels have come when the one that starts sooner is let in.  On HBM_ERR_ADDRESS *bad is the index of
+ * the access that leaves the stacks. */
 HBM_API int hbm_system_submit(hbm_system_t *self, const hbm_access_t *accesses, int32_t n, int32_t operation,
                               int64_t start, int32_t tile_bursts, bool wrap, int32_t *bad);
 /* The first tick at which something may start that depends on the last end reported: host_ticks (2 at least) after it, on an
