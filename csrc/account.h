@@ -68,16 +68,20 @@ HBM_NOINLINE static void hbm_account_gap(hbm_pc_t *pc, const hbm_device_t *d, in
     hbm_charge(&at, t, t, &n->lost_command_bus);
 }
 
+/* A burst of a column command at t. */
+HBM_INLINE void hbm_account_burst(hbm_account_t *a, const hbm_device_t *d, bool is_write, hbm_tick_t t)
+{
+    a->data_free = t + d->BL;
+    *(is_write ? &a->last_wr : &a->last_rd) = t;
+}
+
 /* Called with every column command, before the timing tables learn of it. */
 HBM_INLINE void hbm_account_column(hbm_pc_t *pc, const hbm_device_t *d, int bank, bool is_write, hbm_tick_t t)
 {
-    hbm_account_t *a = &pc->account;
-
-    if (t > a->data_free) {
+    if (t > pc->account.data_free) {
         hbm_account_gap(pc, d, bank, is_write, t);
     }
-    a->data_free = t + d->BL;
-    *(is_write ? &a->last_wr : &a->last_rd) = t;
+    hbm_account_burst(&pc->account, d, is_write, t);
 }
 
 /* An ACT at t for a request that could be served since `since`.  bank_ready: the bank's own bound; common: that of the

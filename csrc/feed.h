@@ -83,8 +83,6 @@ int hbm_feed_make_room(hbm_feed_t *self, bool timed);
 /* True when the feed was empty and has a request now; requests wait behind streams. */
 bool hbm_feed_start_requests(hbm_feed_t *self);
 
-/* The first tick at which the next burst may be taken. */
-HBM_INLINE hbm_tick_t hbm_feed_from(const hbm_feed_t *self);
 /* A burst is taken at even tick t: a throttled host waits with the next one. */
 HBM_INLINE void hbm_feed_pace(hbm_feed_t *self, hbm_tick_t t);
 
@@ -115,11 +113,6 @@ HBM_INLINE int hbm_feed_request(hbm_feed_t *self, hbm_spot_t request, hbm_tick_t
 HBM_INLINE hbm_tick_t hbm_feed_next_start(const hbm_feed_t *self)
 {
     return self->n_waiting > 0 ? self->stream[self->n_streams].start : HBM_NEVER;
-}
-
-HBM_INLINE hbm_tick_t hbm_feed_from(const hbm_feed_t *self)
-{
-    return hbm_max(hbm_max(self->arrival, self->open_at), (self->next_256 + 255) >> 8);
 }
 
 /* Even ticks make it wait up to 2 ticks too long; that much may be made up for, so that the mean is exact. */

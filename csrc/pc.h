@@ -137,7 +137,7 @@ HBM_INLINE hbm_tick_t hbm_pc_from(const hbm_pc_t *self, const hbm_feed_t *f)
 /* The least of that over the inputs that have a burst; HBM_NEVER: none has. */
 HBM_INLINE hbm_tick_t hbm_pc_next_arrival(const hbm_pc_t *self)
 {
-    hbm_tick_t at = self->feed.valid ? hbm_feed_from(&self->feed) : HBM_NEVER;
+    hbm_tick_t at = self->feed.valid ? hbm_pc_from(self, &self->feed) : HBM_NEVER;
 
     for (int i = 1; i < hbm_pc_feeds(self); i++) {
         const hbm_feed_t *f = &self->classes->item[i].own;

@@ -67,6 +67,16 @@ HBM_INLINE void hbm_queue_note(hbm_queue_t *self, int bank, int32_t row)
     self->rows[bank] |= bit;
 }
 
+/* A new request, in no list. */
+HBM_INLINE void hbm_entry_set(hbm_entry_t *e, int bank, int64_t age, int32_t row, int32_t column)
+{
+    e->key = (age << 6) | bank;
+    e->row = row;
+    e->column = (uint16_t)column;
+    e->counted = 0;
+    e->next = HBM_NIL;
+}
+
 /* An entry taken from the pool; the caller links it. */
 HBM_INLINE hbm_entry_t *hbm_queue_take(hbm_queue_t *self, int bank, int64_t age, int32_t row, int32_t column)
 {
@@ -74,11 +84,7 @@ HBM_INLINE hbm_entry_t *hbm_queue_take(hbm_queue_t *self, int bank, int64_t age,
 
     self->free = e->next;
     self->count++;
-    e->key = (age << 6) | bank;
-    e->row = row;
-    e->column = (uint16_t)column;
-    e->counted = 0;
-    e->next = HBM_NIL;
+    hbm_entry_set(e, bank, age, row, column);
     return e;
 }
 
@@ -129,21 +135,25 @@ HBM_INLINE void hbm_queue_give(hbm_queue_t *self, uint16_t slot)
     self->count--;
 }
 
-/* Removes the bank's oldest hit; its entry stays readable until the next push. */
-HBM_INLINE void hbm_queue_pop_hit(hbm_queue_t *self, int bank)
+/* Takes the bank's oldest hit out of its list; its slot. */
+HBM_INLINE uint16_t hbm_queue_unlink_hit(hbm_queue_t *self, int bank)
 {
-    hbm_list_t *list = &self->hits[bank];
-    const uint16_t slot = list->head;
-    hbm_entry_t *e = &self->entry[slot];
+    const uint16_t slot = self->hits[bank].head, next = self->entry[slot].next;
 
-    list->head = e->next;
-    if (list->head == HBM_NIL) {
+    self->hits[bank].head = next;
+    if (next == HBM_NIL) {
         self->hit_banks &= ~hbm_bit(bank);
         self->hit_key[bank] = HBM_NEVER;
     } else {
-        self->hit_key[bank] = self->entry[list->head].key;
+        self->hit_key[bank] = self->entry[next].key;
     }
-    hbm_queue_give(self, slot);
+    return slot;
+}
+
+/* Removes it; the entry stays readable until the next push. */
+HBM_INLINE void hbm_queue_pop_hit(hbm_queue_t *self, int bank)
+{
+    hbm_queue_give(self, hbm_queue_unlink_hit(self, bank));
 }
 
 HBM_INLINE void hbm_queue_open_first(hbm_queue_t *self, int bank)

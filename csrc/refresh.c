@@ -45,7 +45,7 @@ static void choose_none(hbm_pc_t *pc, const hbm_device_t *device, const hbm_poli
 static void choose_per_bank(hbm_pc_t *pc, const hbm_device_t *device, const hbm_policies_t *policies, hbm_tick_t t)
 {
     hbm_refresh_state_t *r = &pc->refresh;
-    uint64_t quiet;
+    uint64_t resting;
 
     if (r->set == 0) {
         r->set = hbm_low_bits(device->banks);
@@ -61,9 +61,9 @@ static void choose_per_bank(hbm_pc_t *pc, const hbm_device_t *device, const hbm_
     if (r->behind && !hbm_pc_idle(pc)) {
         return;
     }
-    quiet = r->set & ~(hbm_queue_banks(&pc->queue[HBM_READ]) | hbm_queue_banks(&pc->queue[HBM_WRITE]));
-    if (quiet != 0 && (r->owed >= 1 || (r->owed > -policies->config.pull_in && hbm_pc_idle(pc)))) {
-        set_target(pc, just_left(pc, device, quiet, t - r->rest), false);
+    resting = hbm_refresh_resting(pc);
+    if (resting != 0 && (r->owed >= 1 || (r->owed > -policies->config.pull_in && hbm_pc_idle(pc)))) {
+        set_target(pc, just_left(pc, device, resting, t - r->rest), false);
     }
 }
 

@@ -15,15 +15,20 @@ void hbm_refresh_rescale(hbm_pc_t *pc, const hbm_device_t *device, const hbm_pol
 /* A target is chosen only while more than this are owed. */
 int64_t hbm_refresh_choose_above(const hbm_device_t *device, const hbm_policies_t *policies);
 
+/* Banks of the round that have no requests. */
+HBM_INLINE uint64_t hbm_refresh_resting(const hbm_pc_t *pc)
+{
+    return pc->refresh.set & ~(hbm_queue_banks(&pc->queue[HBM_READ]) | hbm_queue_banks(&pc->queue[HBM_WRITE]));
+}
+
 /* True when step 1 would do nothing: nothing new is due, and there is a target already or nothing to choose. */
 HBM_INLINE bool hbm_refresh_quiet(const hbm_pc_t *pc, hbm_tick_t t)
 {
     const hbm_refresh_state_t *r = &pc->refresh;
-    const uint64_t busy = hbm_queue_banks(&pc->queue[HBM_READ]) | hbm_queue_banks(&pc->queue[HBM_WRITE]);
 
     return r->next_due > t &&
            (r->owed <= r->choose_above || r->target != HBM_REFRESH_NO_TARGET || r->pending ||
-            ((r->set & ~busy) == 0 && r->owed < r->forced_from && r->set != 0));
+            (hbm_refresh_resting(pc) == 0 && r->owed < r->forced_from && r->set != 0));
 }
 
 /* More are owed than may be postponed. */

@@ -105,14 +105,19 @@ __attribute__((target("avx2"))) static int64_t sum_avx2(__m256i v)
     return x[0] + x[1] + x[2] + x[3];
 }
 
+/* From the last four of n banks down, the four's bits of the set in the sign bits of the lanes. */
+__attribute__((target("avx2"))) static inline __m256i members_avx2(uint64_t set, int n)
+{
+    return _mm256_sllv_epi64(_mm256_set1_epi64x((int64_t)set),
+                             _mm256_sub_epi64(_mm256_set1_epi64x(67 - n), _mm256_setr_epi64x(0, 1, 2, 3)));
+}
+
 __attribute__((target("avx2"))) static hbm_found_t search_avx2(const hbm_tick_t *ready_at, const int64_t *key,
                                                                uint64_t set, int n_banks, hbm_tick_t now)
 {
     const __m256i never = _mm256_set1_epi64x(HBM_NEVER), behind = _mm256_set1_epi64x(now + 1);
     const int n = (n_banks + 3) & ~3;
-    /* from the last four banks down, the four's bits of the set in the sign bits of the lanes */
-    __m256i in = _mm256_sllv_epi64(_mm256_set1_epi64x((int64_t)set),
-                                   _mm256_sub_epi64(_mm256_set1_epi64x(67 - n), _mm256_setr_epi64x(0, 1, 2, 3)));
+    __m256i in = members_avx2(set, n);
     __m256i best = never, n_ready = _mm256_setzero_si256();
     bool several;
 
@@ -133,8 +138,7 @@ __attribute__((target("avx2"))) static uint64_t latest_avx2(const hbm_tick_t *ti
 {
     const __m256i least = _mm256_set1_epi64x(INT64_MIN), most = _mm256_set1_epi64x(limit);
     const int n = (n_banks + 3) & ~3;
-    __m256i in = _mm256_sllv_epi64(_mm256_set1_epi64x((int64_t)set),
-                                   _mm256_sub_epi64(_mm256_set1_epi64x(67 - n), _mm256_setr_epi64x(0, 1, 2, 3)));
+    __m256i in = members_avx2(set, n);
     __m256i best = least;
     int64_t x[4];
     uint64_t found = 0;
@@ -165,44 +169,44 @@ static bool has_avx512(void)
     __builtin_cpu_init();
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq");
 }
-
-hbm_latest_fn hbm_latest_named(const char *name)
-{
-    if (strcmp(name, "plain") == 0) {
-        return latest_plain;
-    }
-    if (strcmp(name, "avx2") == 0 && has_avx2()) {
-        return latest_avx2;
-    }
-    return strcmp(name, "avx512") == 0 && has_avx512() ? latest_avx512 : NULL;
-}
-
-hbm_search_fn hbm_search_named(const char *name)
-{
-    if (strcmp(name, "plain") == 0) {
-        return search_plain;
-    }
-    if (strcmp(name, "avx2") == 0 && has_avx2()) {
-        return search_avx2;
-    }
-    return strcmp(name, "avx512") == 0 && has_avx512() ? search_avx512 : NULL;
-}
-#else
-hbm_search_fn hbm_search_named(const char *name) { return strcmp(name, "plain") == 0 ? search_plain : NULL; }
-hbm_latest_fn hbm_latest_named(const char *name) { return strcmp(name, "plain") == 0 ? latest_plain : NULL; }
 #endif
 
-hbm_search_fn hbm_search_best(void)
-{
-    hbm_search_fn best = hbm_search_named("avx512");
+typedef struct {
+    const char *name;
+    hbm_search_fn search;
+    hbm_latest_fn latest;
+} implementation_t;
 
-    best = best != NULL ? best : hbm_search_named("avx2");
-    return best != NULL ? best : search_plain;
+/* Those of this machine, the best first; NULL past the last. */
+static const implementation_t *implementation(int32_t i)
+{
+    static const implementation_t plain = {"plain", search_plain, latest_plain};
+#if defined(__x86_64__) && defined(__GNUC__)
+    static const implementation_t avx2 = {"avx2", search_avx2, latest_avx2};
+    static const implementation_t avx512 = {"avx512", search_avx512, latest_avx512};
+
+    if (has_avx512() && i-- == 0) {
+        return &avx512;
+    }
+    if (has_avx2() && i-- == 0) {
+        return &avx2;
+    }
+#endif
+    return i == 0 ? &plain : NULL;
 }
 
-hbm_latest_fn hbm_latest_best(void) { return hbm_latest_named(hbm_simd()); }
-
-const char *hbm_simd(void)
+static const implementation_t *named(const char *name)
 {
-    return hbm_search_named("avx512") != NULL ? "avx512" : hbm_search_named("avx2") != NULL ? "avx2" : "plain";
+    const implementation_t *found = implementation(0);
+
+    for (int32_t i = 1; found != NULL && strcmp(found->name, name) != 0; i++) {
+        found = implementation(i);
+    }
+    return found;
 }
+
+hbm_search_fn hbm_search_named(const char *name) { return named(name) != NULL ? named(name)->search : NULL; }
+hbm_latest_fn hbm_latest_named(const char *name) { return named(name) != NULL ? named(name)->latest : NULL; }
+hbm_search_fn hbm_search_best(void) { return implementation(0)->search; }
+hbm_latest_fn hbm_latest_best(void) { return implementation(0)->latest; }
+const char *hbm_simd(void) { return implementation(0)->name; }

@@ -148,6 +148,21 @@ HBM_NOINLINE static int64_t oldest_of(hbm_pc_t *pc, const hbm_queue_t *q, uint64
     return first;
 }
 
+/* The oldest hit of `set` that is legal at t, HBM_NEVER if none is; lowers *soonest to when the first of the set is. */
+HBM_INLINE int64_t oldest_legal(const hbm_pc_t *pc, const hbm_device_t *d, uint64_t set, hbm_tick_t t, hbm_tick_t *soonest,
+                                const bool is_write)
+{
+    int64_t best = HBM_NEVER;
+
+    for (uint64_t m = set; m != 0; m &= m - 1) {
+        const int b = hbm_lowest(m);
+        const hbm_tick_t at = earliest_column(pc, d, b, is_write);
+        best = at <= t ? hbm_min(best, pc->queue[is_write].hit_key[b]) : best;
+        *soonest = hbm_min(*soonest, at);
+    }
+    return best;
+}
+
 /* The oldest legal hit.  Two things spare most searches.  Of streams the same few banks have the oldest hits for a whole row:
  * the front.  Where rows are used once, the next command is that of the lone bank that is through tRCD. */
 HBM_INLINE bool choose_column(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t, const bool plain, const bool is_write)
@@ -169,13 +184,7 @@ HBM_INLINE bool choose_column(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t, c
             best = oldest_of(pc, q, admitted);
         }
         if (earliest_column(pc, d, (int)(best & 63), is_write) > t) {
-            best = HBM_NEVER; /* the oldest is not legal yet: is another? */
-            for (uint64_t m = admitted; m != 0; m &= m - 1) {
-                const int b = hbm_lowest(m);
-                const hbm_tick_t at = earliest_column(pc, d, b, is_write);
-                best = at <= t ? hbm_min(best, q->hit_key[b]) : best;
-                soonest = hbm_min(soonest, at);
-            }
+            best = oldest_legal(pc, d, admitted, t, &soonest, is_write); /* the oldest is not yet: is another? */
         }
     }
     if (best == HBM_NEVER) {

@@ -254,7 +254,7 @@ HBM_INLINE void look(hbm_channel_t *self, hbm_pc_t *pc, hbm_tick_t t, const bool
         next = hbm_min(next, look_at_gate(self, pc, t));
     }
     while (pc->feed.valid && (plain || !hbm_pc_gated(pc))) {
-        const hbm_tick_t from = plain ? hbm_max(pc->feed.arrival, pc->feed.open_at) : hbm_feed_from(&pc->feed);
+        const hbm_tick_t from = plain ? hbm_max(pc->feed.arrival, pc->feed.open_at) : hbm_pc_from(pc, &pc->feed);
         if (from > t) {
             next = hbm_min(next, hbm_rising(from));
             break;

@@ -43,7 +43,7 @@ HBM_NOINLINE static int legal_bank(hbm_pc_t *pc, const hbm_device_t *d, hbm_tick
 {
     const hbm_queue_t *q = &pc->queue[is_write];
     const uint64_t set = q->hit_banks & ~pc->blocked;
-    int64_t best = HBM_NEVER;
+    int64_t best;
 
     *soonest = HBM_NEVER;
     if (set != 0 && hbm_min(q->hit_key[pc->front[0]], q->hit_key[pc->front[1]]) >= pc->front_until) {
@@ -52,12 +52,7 @@ HBM_NOINLINE static int legal_bank(hbm_pc_t *pc, const hbm_device_t *d, hbm_tick
             return oldest;
         }
     }
-    for (uint64_t m = set; m != 0; m &= m - 1) {
-        const int b = hbm_lowest(m);
-        const hbm_tick_t at = earliest_column(pc, d, b, is_write);
-        best = hbm_min(best, at <= t ? q->hit_key[b] : HBM_NEVER);
-        *soonest = hbm_min(*soonest, at);
-    }
+    best = oldest_legal(pc, d, set, t, soonest, is_write);
     return best != HBM_NEVER ? (int)(best & 63) : -1;
 }
 
@@ -70,13 +65,9 @@ HBM_INLINE void replace(hbm_pc_t *pc, hbm_queue_t *q, hbm_list_t *to, uint16_t s
     q->entry[to->tail].next = slot;
     to->tail = slot;
     q->alike |= hbm_bit(f->bank); /* or it is a hit */
-    e->key = (pc->age++ << 6) | f->bank;
+    hbm_entry_set(e, f->bank, pc->age++, f->row, f->column);
     e->since = t; /* bursts of streams are not timed */
-    e->row = f->row;
     e->tag = f->tag;
-    e->column = (uint16_t)f->column;
-    e->next = HBM_NIL;
-    e->counted = 0;
 }
 
 /* Likewise where it becomes the first of its list. */
@@ -89,25 +80,17 @@ HBM_NOINLINE static void replace_first(hbm_channel_t *self, hbm_pc_t *pc, hbm_qu
 /* Tells timing tables and account of the last burst. */
 HBM_INLINE void tell(hbm_pc_t *pc, hbm_part_t *c, const hbm_device_t *d)
 {
-    hbm_timing_t *s = &pc->timing;
-    const hbm_tick_t t = c->data_free - d->BL, data_end = t + d->WL + d->BL;
+    const hbm_tick_t t = c->data_free - d->BL;
 
     if (c->told) {
         return;
     }
     c->told = true;
-    pc->account.data_free = c->data_free;
+    hbm_account_burst(&pc->account, d, c->is_write, t);
     if (c->is_write) {
-        pc->account.last_wr = t;
-        hbm_push(&s->rd_same_sid, data_end + d->WTRS);
-        hbm_push(&s->rd_other_sid, data_end + d->WTRS);
-        s->wr_any = t + d->CCDS;
+        hbm_wr_in_all(&pc->timing, d, t);
     } else {
-        pc->account.last_rd = t;
-        s->rd_same_sid = t + d->CCDS;
-        s->rd_other_sid = t + d->CCDR;
-        s->rd_sid = c->sid;
-        hbm_push(&s->wr_any, t + d->RTW);
+        hbm_rd_in_all(&pc->timing, d, c->sid, t);
     }
 }
 
@@ -180,11 +163,11 @@ HBM_NOINLINE static bool in_full(hbm_channel_t *self, hbm_run_t *r)
 HBM_NOINLINE static bool pass_rows(hbm_channel_t *self, hbm_run_t *r, const hbm_pc_t *pc, hbm_tick_t t, bool last)
 {
     if (row_due(self) <= t) {
-        visit_row(self, t, true);
+        visit_row(self, t, true, false);
     }
     if (row_due(self) <= t + 1 && self->stop > t + 1) {
         self->now = t + 1;
-        visit_row(self, t + 1, true);
+        visit_row(self, t + 1, true, false);
     }
     find_quiet(self, r);
     return pc->look_at > t + 2 && self->stop > t + 2 && !(last && !hbm_refresh_quiet(pc, t + 2));
@@ -234,7 +217,7 @@ HBM_INLINE uint16_t pass(hbm_channel_t *self, hbm_part_t *c, const int i, int ba
     const hbm_device_t *d = self->device;
     hbm_pc_t *pc = &self->pc[i];
     hbm_queue_t *q = &pc->queue[is_write];
-    const uint16_t slot = q->hits[bank].head, next = q->entry[slot].next;
+    uint16_t slot;
 
     if (HBM_UNLIKELY(t > c->data_free)) {
         tell(pc, c, d);
@@ -248,13 +231,9 @@ HBM_INLINE uint16_t pass(hbm_channel_t *self, hbm_part_t *c, const int i, int ba
     self->now = t;
     self->column_free = t + d->column_busy;
     self->column_first = &self->pc[1 - i];
-    q->hits[bank].head = next;
-    if (HBM_UNLIKELY(next == HBM_NIL)) {
-        q->hit_key[bank] = HBM_NEVER;
-        q->hit_banks &= ~hbm_bit(bank);
+    slot = hbm_queue_unlink_hit(q, bank);
+    if (HBM_UNLIKELY(q->hits[bank].head == HBM_NIL)) {
         want_precharge_if((q->other_banks & hbm_bit(bank)) != 0, pc, bank, t);
-    } else {
-        q->hit_key[bank] = q->entry[next].key;
     }
     return slot;
 }
@@ -307,8 +286,7 @@ HBM_INLINE void stream_read(hbm_channel_t *self, hbm_run_t *r, const int i, int 
     const bool last = q->hits[bank].head == HBM_NIL;
 
     r->part[i].sid = d->sid_of[bank];
-    hbm_push(&pc->timing.pre_ok[bank], t + d->column_reference + d->RTP);
-    pc->timing.rd_group[d->group_of[bank]] = t + d->CCDL;
+    hbm_rd_in_bank(&pc->timing, d, bank, t);
     count_read(self, pc, bank, &q->entry[slot], t, t + d->RL + d->BL, true);
     if (HBM_UNLIKELY(pc->n_ending > 0)) {
         read_issued(self, pc, q->entry[slot].tag);
@@ -326,15 +304,12 @@ HBM_INLINE void stream_read(hbm_channel_t *self, hbm_run_t *r, const int i, int 
 HBM_INLINE void stream_write(hbm_channel_t *self, hbm_run_t *r, const int i, int bank, hbm_tick_t t)
 {
     const hbm_device_t *d = self->device;
-    const hbm_tick_t data_end = t + d->WL + d->BL;
     hbm_pc_t *pc = &self->pc[i];
     hbm_queue_t *q = &pc->queue[HBM_WRITE];
     const uint16_t slot = pass(self, &r->part[i], i, bank, t, true);
     const bool last = q->hits[bank].head == HBM_NIL;
 
-    hbm_push(&pc->timing.pre_ok[bank], data_end + d->column_reference + d->WR);
-    pc->timing.wr_group[d->group_of[bank]] = t + d->CCDL;
-    hbm_push(&pc->timing.rd_group[d->group_of[bank]], data_end + d->WTRL);
+    hbm_wr_in_bank(&pc->timing, d, bank, t);
     count_write(self, pc, bank, &q->entry[slot], t, true);
     if (HBM_UNLIKELY((t >= r->quiet) | last) && !pass_rows(self, r, pc, t, last)) {
         hbm_queue_give(q, slot);
@@ -386,7 +361,7 @@ HBM_NOINLINE static void stream(hbm_channel_t *self)
             }
             if (row < hbm_min(t, looks)) {
                 self->now = row;
-                visit_row(self, row, true);
+                visit_row(self, row, true, false);
                 find_quiet(self, &r);
                 continue;
             }

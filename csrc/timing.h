@@ -133,26 +133,50 @@ HBM_INLINE void hbm_precharge_at(hbm_timing_t *s, const hbm_device_t *d, int b, 
     hbm_push(&s->refab_ok, ready);
 }
 
-HBM_INLINE void hbm_issue_rd(hbm_timing_t *s, const hbm_device_t *d, int b, hbm_tick_t t)
+/* RD and WR in two parts: what they hold back in their bank and group, and in the whole pseudo-channel.  Of the latter only the
+ * last command matters. */
+HBM_INLINE void hbm_rd_in_bank(hbm_timing_t *s, const hbm_device_t *d, int b, hbm_tick_t t)
 {
     hbm_push(&s->pre_ok[b], t + d->column_reference + d->RTP);
     s->rd_group[d->group_of[b]] = t + d->CCDL; /* t itself obeyed every older bound */
+}
+
+HBM_INLINE void hbm_rd_in_all(hbm_timing_t *s, const hbm_device_t *d, int32_t sid, hbm_tick_t t)
+{
     s->rd_same_sid = t + d->CCDS;
     s->rd_other_sid = t + d->CCDR;
-    s->rd_sid = d->sid_of[b];
+    s->rd_sid = sid;
     s->wr_any = hbm_max(s->wr_any, t + d->RTW);
 }
 
-HBM_INLINE void hbm_issue_wr(hbm_timing_t *s, const hbm_device_t *d, int b, hbm_tick_t t)
+HBM_INLINE void hbm_issue_rd(hbm_timing_t *s, const hbm_device_t *d, int b, hbm_tick_t t)
+{
+    hbm_rd_in_bank(s, d, b, t);
+    hbm_rd_in_all(s, d, d->sid_of[b], t);
+}
+
+HBM_INLINE void hbm_wr_in_bank(hbm_timing_t *s, const hbm_device_t *d, int b, hbm_tick_t t)
 {
     const hbm_tick_t data_end = t + d->WL + d->BL;
 
     hbm_push(&s->pre_ok[b], data_end + d->column_reference + d->WR);
     s->wr_group[d->group_of[b]] = t + d->CCDL;
     s->rd_group[d->group_of[b]] = hbm_max(s->rd_group[d->group_of[b]], data_end + d->WTRL);
+}
+
+HBM_INLINE void hbm_wr_in_all(hbm_timing_t *s, const hbm_device_t *d, hbm_tick_t t)
+{
+    const hbm_tick_t data_end = t + d->WL + d->BL;
+
     s->rd_same_sid = hbm_max(s->rd_same_sid, data_end + d->WTRS);
     s->rd_other_sid = hbm_max(s->rd_other_sid, data_end + d->WTRS);
     s->wr_any = t + d->CCDS;
+}
+
+HBM_INLINE void hbm_issue_wr(hbm_timing_t *s, const hbm_device_t *d, int b, hbm_tick_t t)
+{
+    hbm_wr_in_bank(s, d, b, t);
+    hbm_wr_in_all(s, d, t);
 }
 
 HBM_INLINE void hbm_issue_pre(hbm_timing_t *s, const hbm_device_t *d, int b, hbm_tick_t t)
