@@ -16,6 +16,7 @@ from hbmmodel.device.ticks import SYMBOLS
 from hbmmodel.energy import COMPONENTS
 from hbmmodel.report.series.operations import top_operations
 from hbmmodel.report.units import bytes_text, count_text, energy_text, rate_text, share_text, time_text
+from hbmmodel.result.histogram import FIGURES
 from hbmmodel.result.summary import LOST
 from hbmmodel.terminal import printable
 
@@ -196,14 +197,14 @@ def _latency(result: Result) -> Section:
         (
             (
                 "controller to data",
-                *(time_text(s[f"read_latency_ns_{k}"]) for k in ("mean", "p50", "p99", "p999", "max")),
+                *(time_text(s[f"read_latency_ns_{k}"]) for k in FIGURES),
             ),
             *traffic.latencies(result),
             (
                 "with the host path",
                 *(
                     time_text((s[f"read_latency_ns_{k}"] or 0.0) + (s["host_latency_ns"] or 0.0))
-                    for k in ("mean", "p50", "p99", "p999", "max")
+                    for k in FIGURES
                 ),
             ),
         ),

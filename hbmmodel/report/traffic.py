@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from hbmmodel.report.units import bytes_text, rate_text, share_text, time_text
+from hbmmodel.result.histogram import FIGURES
 
 if TYPE_CHECKING:
     from hbmmodel.result import Result
@@ -33,7 +34,7 @@ def sentences(result: Result) -> tuple[str, ...]:
 def latencies(result: Result) -> tuple[tuple[str, ...], ...]:
     """Rows for the section on read latency: mean, median, 99 %, 99.9 %, maximum of every class that reads."""
     return tuple(
-        (f"of {row['traffic_class']}", *(_latency(row, k) for k in ("mean", "p50", "p99", "p999", "max")))
+        (f"of {row['traffic_class']}", *(_latency(row, k) for k in FIGURES))
         for row in result.traffic_classes.rows()
         if row["bytes_read"]
     )

@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 from hbmmodel.errors import HbmArgumentError, HbmInternalError
 from hbmmodel.result.table import Table
 
-__all__ = ["PERCENTILES", "Histogram"]
+__all__ = ["FIGURES", "PERCENTILES", "Histogram"]
 
 PERCENTILES = {"p50": 50.0, "p99": 99.0, "p999": 99.9}
 """Those of every run, by the end of their name."""
+FIGURES = ("mean", *PERCENTILES, "max")
+"""What is told of the latency of reads, in this order: ``read_latency_ns_FIGURE``."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import polars as pl  # type: ignore[import-not-found, unused-ignore]
     import pyarrow as pa
 
-__all__ = ["SUFFIXES", "Table", "check_file", "optional_package"]
+__all__ = ["SUFFIXES", "Table", "check_file", "check_place", "optional_package"]
 
 PREVIEW_ROWS = 20
 SUFFIXES = (".csv", ".parquet", ".json")
@@ -66,6 +66,11 @@ def check_file(path: str | os.PathLike[str], suffixes: tuple[str, ...] = SUFFIXE
     target = Path(path)
     if target.suffix.lower() not in suffixes:
         raise HbmArgumentError(f"{target}: {what} is written as {', '.join(suffixes)}; name such a file")
+    return check_place(target)
+
+
+def check_place(target: Path) -> Path:
+    """The path, if a file can be written there; HbmArgumentError otherwise."""
     if target.is_dir() or not os.access(target.absolute().parent, os.W_OK):
         raise HbmArgumentError(f"{target} cannot be written; name a file in a folder that can")
     return target

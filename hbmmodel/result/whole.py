@@ -15,6 +15,7 @@ import numpy as np
 from hbmmodel.errors import HbmArgumentError
 from hbmmodel.result.banks import BANK_COLUMNS
 from hbmmodel.result.energy import ENERGY_COLUMNS
+from hbmmodel.result.histogram import FIGURES
 from hbmmodel.result.power_states import POWER_STATE_COLUMNS
 from hbmmodel.result.summary import COUNTERS, POWER_STATES
 from hbmmodel.result.table import Table
@@ -57,7 +58,7 @@ ALWAYS = (
 )
 """Keys of a summary that are numbers in every run of every version."""
 OPTIONAL = ("read_fraction", "row_hit_rate", "lost_share_data")
-OF_READS = tuple(f"read_latency_ns_{name}" for name in ("mean", "p50", "p99", "p999", "max"))
+OF_READS = tuple(f"read_latency_ns_{name}" for name in FIGURES)
 
 
 def check_tables(tables: Mapping[str, Table], system: System) -> None:

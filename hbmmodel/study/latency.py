@@ -19,10 +19,9 @@ from hbmmodel.errors import HbmArgumentError
 from hbmmodel.result import Result, Table
 from hbmmodel.result.table import SUFFIXES
 from hbmmodel.sim import simulate
-from hbmmodel.study.files import PICTURES, check_output, json_text
+from hbmmodel.study.files import check_output, save_study
 from hbmmodel.system import System
 from hbmmodel.trace import RequestTrace, Trace
-from hbmmodel.trace.target import replace_text
 
 __all__ = ["LOADS", "PATTERNS", "Curves", "curve", "traffic"]
 
@@ -95,14 +94,10 @@ class Curves:
         HbmArgumentError
             The suffix is none of these, the file cannot be written, or matplotlib is not installed.
         """
-        target = check_output(path, SUFFIXES, "a curve")
-        if target.suffix.lower() in PICTURES:
-            from hbmmodel.study.picture import draw_curves, save_figure
+        from hbmmodel.study.picture import draw_curves
 
-            return save_figure(draw_curves(self), target)
-        if target.suffix.lower() != ".json":
-            return self.table.save(target)
-        return replace_text(target, json_text(self.to_dict()))
+        target = check_output(path, SUFFIXES, "a curve")
+        return save_study(target, self.table, lambda: draw_curves(self), self.to_dict)
 
 
 def traffic(

@@ -18,9 +18,8 @@ from hbmmodel.checks import check_real, check_whole
 from hbmmodel.errors import HbmArgumentError
 from hbmmodel.result import LOST, Result, Table
 from hbmmodel.sim import simulate
-from hbmmodel.study.files import PICTURES, check_output, json_text
+from hbmmodel.study.files import check_output, save_study
 from hbmmodel.system import System
-from hbmmodel.trace.target import replace_text
 from hbmmodel.workload.attribution import time_shares
 from hbmmodel.workload.bandwidth import OPERATION_CLASSES
 from hbmmodel.workload.configs import model, models
@@ -87,14 +86,10 @@ class Roofline:
         HbmArgumentError
             The suffix is none of these, the file cannot be written, or matplotlib is not installed.
         """
-        target = check_output(path, (".csv", ".json"), "a roofline")
-        if target.suffix.lower() in PICTURES:
-            from hbmmodel.study.picture import draw_roofline, save_figure
+        from hbmmodel.study.picture import draw_roofline
 
-            return save_figure(draw_roofline(self), target)
-        if target.suffix.lower() == ".csv":
-            return self.ceilings.save(target)
-        return replace_text(target, json_text(self.to_dict()))
+        target = check_output(path, (".csv", ".json"), "a roofline")
+        return save_study(target, self.ceilings, lambda: draw_roofline(self), self.to_dict)
 
 
 def roofline(

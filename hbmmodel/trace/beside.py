@@ -96,7 +96,7 @@ class Programs(OpTrace):
         """One pass over the operations of a program, where they lie beside the others."""
         shift = self.shifts_bytes()[number]
         for operation in self.programs[number].trace.operations():
-            yield operation if shift == 0 else _moved(operation, shift)
+            yield _moved(operation, shift)
 
     def operations(self, all: bool = False) -> Operations:
         """The operations of every program once, one program after the other."""
@@ -192,6 +192,8 @@ def _span(trace: OpTrace) -> tuple[int, int]:
 
 def _moved(operation: Operation, shift: int) -> Operation:
     """The operation at other addresses."""
+    if shift == 0:
+        return operation
     accesses = tuple(
         replace(
             access,

@@ -19,6 +19,7 @@ import numpy as np
 from hbmmodel.checks import check_whole
 from hbmmodel.errors import HbmArgumentError
 from hbmmodel.result import Table
+from hbmmodel.result.table import check_place
 from hbmmodel.sim import simulate
 from hbmmodel.system import System
 from hbmmodel.trace.expand import ROWS_MAX
@@ -190,9 +191,7 @@ def check_target(path: str | os.PathLike[str]) -> Path:
     target = Path(path)
     if target.suffix not in (".csv", ".json"):
         raise HbmArgumentError(f"{target}: bandwidths are written as .csv or .json; name such a file")
-    if target.is_dir() or not os.access(target.absolute().parent, os.W_OK):
-        raise HbmArgumentError(f"{target} cannot be written; name a file in a folder that can")
-    return target
+    return check_place(target)
 
 
 def effective_bandwidth(
