@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -36,6 +36,9 @@ SAME_WORK = ("kind", "hash", "records", "bytes_asked", "rewrites", "pages")
 SAME_REPLAY = ("mode", "order", "tile_bytes")
 OUTSIDE = "outside operations"
 """Time before the first operation, and after the end of the last: writes that are still drained."""
+
+T = TypeVar("T")
+_Pair = tuple[T, T]
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,7 +297,8 @@ def _difference(name: str, first: Result, run: Result) -> Difference:
     amount, rate = _data_parts(first, run, before["data"], after["data"])
     causes = [cause for cause in before if cause != "data"]
     parts = [amount, rate, *(after[cause] - before[cause] for cause in causes)]
-    sides = _sides(first, run)
+    shares = (_shares_ns(first), _shares_ns(run))
+    sides = _sides((first, run), shares)
     size = max(magnitude(parts), *(magnitude(changes_of(*pair)) for pair in sides.values()), Fraction(0))
     changes = exact_terms(parts, size)
     by_cause = tuple(
@@ -317,7 +321,7 @@ def _difference(name: str, first: Result, run: Result) -> Difference:
         by_component=components,
         by_name=labels.get("by_name", ()),
         by_phase=labels.get("by_phase", ()),
-        by_operation=_by_operation(first, run) if aligned and sides else None,
+        by_operation=_by_operation((first, run), shares) if aligned and sides else None,
     )
 
 
@@ -351,13 +355,12 @@ def _aligned(a: Table, b: Table) -> bool:
     return len(a) == len(b) and all(np.array_equal(a[key], b[key]) for key in ("index", "name", "phase"))
 
 
-def _sides(first: Result, run: Result) -> dict[str, tuple[dict[str, Fraction], dict[str, Fraction]]]:
+def _sides(runs: _Pair[Result], shares: _Pair[list[Fraction]]) -> dict[str, _Pair[dict[str, Fraction]]]:
     """Time by name and by phase of operations, and outside, in both runs [ns]; empty if neither has operations."""
-    if not len(first.operations) and not len(run.operations):
+    if not any(shares):
         return {}
     found: dict[str, list[dict[str, Fraction]]] = {"name": [], "phase": []}
-    for one in (first, run):
-        times = _shares_ns(one)
+    for one, times in zip(runs, shares, strict=True):
         for key, of_runs in found.items():
             sums: dict[str, Fraction] = {}
             for label, time_ns in zip(one.operations[key].tolist(), times, strict=True):
@@ -368,11 +371,10 @@ def _sides(first: Result, run: Result) -> dict[str, tuple[dict[str, Fraction], d
     return {key: (of_runs[0], of_runs[1]) for key, of_runs in found.items()}
 
 
-def _by_operation(first: Result, run: Result) -> Table:
-    shares = [_shares_ns(one) for one in (first, run)]
-    outside = [_time_ns(one) - sum(times, Fraction(0)) for one, times in zip((first, run), shares, strict=True)]
+def _by_operation(runs: _Pair[Result], shares: _Pair[list[Fraction]]) -> Table:
+    outside = [_time_ns(one) - sum(times, Fraction(0)) for one, times in zip(runs, shares, strict=True)]
     changes = exact_terms([*(b - a for a, b in zip(*shares, strict=True)), outside[1] - outside[0]])
-    columns: dict[str, Any] = {key: run.operations[key] for key in ("index", "name", "phase")}
+    columns: dict[str, Any] = {key: runs[1].operations[key] for key in ("index", "name", "phase")}
     columns |= {f"{side}_ns": [float(t) for t in ts] for side, ts in zip(("before", "after"), shares, strict=True)}
     return Table({**columns, "change_ns": changes[:-1]})
 
